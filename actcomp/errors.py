@@ -1,0 +1,47 @@
+"""Every error that a user can cause: what happened, where, and what to do."""
+
+from __future__ import annotations
+
+
+class ActcompError(Exception):
+    """Base of all errors of actcomp. The message's last line, after ``do:``, names the fix."""
+
+    def __init__(self, what: str, *, do: str | None = None) -> None:
+        self.what, self.do = what, do
+        super().__init__(what if do is None else f"{what}\n  do: {do}")
+
+
+class ParseError(ActcompError):
+    """The text is no expression of the language; ``position`` and ``length`` mark the place."""
+
+    def __init__(
+        self, what: str, *, text: str = "", position: int | None = None, length: int = 1, do: str | None = None
+    ) -> None:
+        self.text, self.position, self.length = text, position, length
+        if position is not None and len(text) <= 400 and "\n" not in text:
+            what = f"{what}\n  {text}\n  {' ' * position}{'^' * max(1, length)}"
+        super().__init__(what, do=do)
+
+
+class UnsupportedExpression(ActcompError):
+    """The expression is understood but outside what can be compiled (a function, a size, an exponent)."""
+
+
+class NotDifferentiable(ActcompError):
+    """A derivative was asked for that does not exist under the documented conventions."""
+
+
+class DTypeError(ActcompError, TypeError):
+    """An array's element type is not supported, or two arrays differ in it."""
+
+
+class ShapeError(ActcompError, ValueError):
+    """Shapes do not broadcast, or an output's shape, writability or memory does not fit."""
+
+
+class DeviceError(ActcompError, ValueError):
+    """An array lives where this kernel cannot reach it, or two arrays live apart."""
+
+
+class CacheError(ActcompError):
+    """The cache directory cannot be used as asked."""

@@ -1,0 +1,168 @@
+"""The mathematical vocabulary beyond SymPy's own: stable forms that activations and their derivatives are written in.
+
+Each class is a SymPy function of real arguments. ``definition`` gives it in SymPy's standard functions, for limits, integrals and
+printing; its derivative stands in calculus/derivative.py. Two families are closed under differentiation, so that derivatives never
+subtract what they have just added: sigmoid, dsigmoid, softplus, tanh and Phi, phi.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+
+
+class RealFunction(sp.Function):
+    """A real-valued function of real arguments."""
+
+    nargs: Any = 1
+
+    def _eval_is_extended_real(self) -> bool:
+        return True
+
+    @classmethod
+    def definition(cls, *arguments: Any) -> sp.Expr:
+        raise NotImplementedError(cls.__name__)
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        from .calculus.derivative import partial_derivatives
+
+        return partial_derivatives(self)[argindex - 1]
+
+
+class expm1(RealFunction):
+    """exp(x) - 1 without cancellation near 0."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.exp(x) - 1
+
+
+class log1p(RealFunction):
+    """log(1 + x) without cancellation near 0."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.log(1 + x)
+
+
+class sigmoid(RealFunction):
+    """1 / (1 + exp(-x))."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return 1 / (1 + sp.exp(-x))
+
+
+class dsigmoid(RealFunction):
+    """The derivative of sigmoid, sigmoid(x) sigmoid(-x): the logistic density; even."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.exp(-x) / (1 + sp.exp(-x)) ** 2
+
+
+class logsigmoid(RealFunction):
+    """log(sigmoid(x)) = -softplus(-x)."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return -sp.log(1 + sp.exp(-x))
+
+
+class softplus(RealFunction):
+    """log(1 + exp(x))."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.log(1 + sp.exp(x))
+
+
+class sech2(RealFunction):
+    """1 - tanh(x)**2 = 1 / cosh(x)**2, the derivative of tanh; even."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return 1 / sp.cosh(x) ** 2
+
+
+class tanhshrink(RealFunction):
+    """x - tanh(x) without cancellation near 0; its derivative is tanh(x)**2."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return x - sp.tanh(x)
+
+
+class tanh_softplus(RealFunction):
+    """tanh(log(1 + exp(x))) = n / (n + 2) with n = exp(x) (exp(x) + 2): the gate of mish; one exponential."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.tanh(sp.log(1 + sp.exp(x)))
+
+
+class sech2_softplus(RealFunction):
+    """1 - tanh_softplus(x)**2; decays like 4 exp(-2 x)."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return 1 / sp.cosh(sp.log(1 + sp.exp(x))) ** 2
+
+
+class Phi(RealFunction):
+    """The cumulative distribution function of the standard normal law."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.erfc(-x / sp.sqrt(2)) / 2
+
+
+class phi(RealFunction):
+    """The density of the standard normal law, exp(-x**2/2) / sqrt(2 pi); even."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)
+
+
+class maximum(RealFunction):
+    """The larger argument. Ordered, unlike SymPy's Max: at a tie the slope is that of the last argument."""
+
+    nargs: Any = 2
+
+    @classmethod
+    def definition(cls, a: Any, b: Any) -> sp.Expr:
+        return sp.Max(a, b)
+
+
+class minimum(RealFunction):
+    """The smaller argument. Ordered, unlike SymPy's Min: at a tie the slope is that of the last argument."""
+
+    nargs: Any = 2
+
+    @classmethod
+    def definition(cls, a: Any, b: Any) -> sp.Expr:
+        return sp.Min(a, b)
+
+
+def relu(x: Any) -> sp.Expr:
+    """max(x, 0); its slope at 0 is 0."""
+    return maximum(x, sp.Integer(0))
+
+
+def clip(x: Any, low: Any, high: Any) -> sp.Expr:
+    """x limited to [low, high]; its slope at either border is 0."""
+    return minimum(maximum(x, sp.sympify(low)), sp.sympify(high))
+
+
+def where(condition: Any, yes: Any, no: Any) -> sp.Expr:
+    """yes where the condition holds, else no; a slope is that of the branch taken."""
+    return sp.Piecewise((sp.sympify(yes), condition), (sp.sympify(no), True))
+
+
+def expand_definitions(expression: sp.Expr) -> sp.Expr:
+    """The expression in SymPy's standard functions only."""
+    return expression.replace(
+        lambda node: isinstance(node, RealFunction), lambda node: type(node).definition(*node.args)
+    )
