@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from .registry import SCALE, Elementary
 
 __all__ = ["ELEMENTARY", "SCALE", "Elementary"]
 
+MODULES = ("exponential", "logarithm", "power", "logistic", "normal", "trigonometric")
+ELEMENTARY: dict[str, Elementary]
 
-def _gather() -> dict[str, Elementary]:
-    import importlib
 
+def __getattr__(name: str) -> Any:
+    """Gathers ELEMENTARY at its first use, so that a family's module can be imported, and its tables made, by itself."""
+    if name != "ELEMENTARY":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     rows: dict[str, Elementary] = {}
     for module in MODULES:
         for row in importlib.import_module(f".{module}", __name__).ROWS:
             if row.name in rows:
                 raise ValueError(f"elementary function {row.name!r} has two rows")
             rows[row.name] = row
+    globals()["ELEMENTARY"] = rows
     return rows
-
-
-MODULES = ("exponential", "logarithm", "power", "logistic", "normal", "trigonometric")
-ELEMENTARY: dict[str, Elementary] = _gather()
