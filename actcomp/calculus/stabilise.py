@@ -1,0 +1,193 @@
+"""Stable spellings: an expression is rewritten so that no step overflows early or cancels what it need not.
+
+A rule is a row: it takes a node whose arguments are stable already and returns a better spelling, or None. Every row is an identity on
+the reals; a test proves each by balls at random points. Rows are tried in order until none applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sympy as sp
+
+from .. import functions as fn
+
+Rule = Callable[[Any], Any]
+
+
+def stabilise(expression: sp.Expr) -> sp.Expr:
+    """The expression in stable spelling; the same object where nothing applies."""
+    known: dict[Any, Any] = {}
+
+    def visit(node: Any) -> Any:
+        if not node.args:
+            return node
+        found = known.get(node)
+        if found is None:
+            arguments = [visit(argument) for argument in node.args]
+            changed = any(new is not old for new, old in zip(arguments, node.args, strict=True))
+            found = known[node] = _apply(node.func(*arguments) if changed else node)
+        return found
+
+    return visit(expression)
+
+
+def _apply(node: Any) -> Any:
+    for _ in range(8):
+        for kind, rule in RULES:
+            if isinstance(node, kind):
+                better = rule(node)
+                if better is not None and better != node:
+                    node = better
+                    break
+        else:
+            return node
+    return node
+
+
+def _one_plus_exp(node: Any) -> Any:
+    """u where the node is 1 + exp(u), else None."""
+    if isinstance(node, sp.Add) and len(node.args) == 2 and node.args[0] == 1 and isinstance(node.args[1], sp.exp):
+        return node.args[1].args[0]
+    return None
+
+
+def reciprocal_of_one_plus_exp(node: sp.Pow) -> Any:
+    """(1 + exp(u))**-n = sigmoid(-u)**n."""
+    u = _one_plus_exp(node.base)
+    if u is not None and node.exp.is_negative:
+        return fn.sigmoid(-u) ** (-node.exp)
+    return None
+
+
+def tanh_by_exponentials(node: sp.Mul) -> Any:
+    """(exp(u) - exp(-u)) / (exp(u) + exp(-u)) = tanh(u)."""
+    for factor in node.args:
+        if not (isinstance(factor, sp.Pow) and factor.exp == -1 and isinstance(factor.base, sp.Add)):
+            continue
+        for first, second in (factor.base.args[:2], factor.base.args[1::-1]):
+            difference = first - second
+            if isinstance(first, sp.exp) and second == sp.exp(-first.args[0]) and len(factor.base.args) == 2:
+                if difference in node.args:
+                    return node / (factor * difference) * sp.tanh(first.args[0])
+    return None
+
+
+def exp_times_sigmoid(node: sp.Mul) -> Any:
+    """exp(u) sigmoid(-u) = sigmoid(u); sigmoid(u) sigmoid(-u) = dsigmoid(u)."""
+    powers = {base: exponent for base, exponent in (factor.as_base_exp() for factor in node.args)}
+    for factor in node.args:
+        base, exponent = factor.as_base_exp()
+        if not (isinstance(base, fn.sigmoid) and exponent.is_Integer and exponent > 0):
+            continue
+        u = -base.args[0]
+        if sp.exp(u) in node.args:
+            return node / (sp.exp(u) * base) * fn.sigmoid(u)
+        mirrored = powers.get(fn.sigmoid(u))
+        if mirrored is not None and mirrored.is_Integer and mirrored > 0:
+            return node / (fn.sigmoid(u) * base) * fn.dsigmoid(u)
+    return None
+
+
+def log_of_sum(node: sp.log) -> Any:
+    """log(1 + exp(u)) = softplus(u); log(1 + u) = log1p(u); log(sigmoid(u)) = logsigmoid(u)."""
+    argument = node.args[0]
+    u = _one_plus_exp(argument)
+    if u is not None:
+        return fn.softplus(u)
+    if isinstance(argument, fn.sigmoid):
+        return fn.logsigmoid(argument.args[0])
+    if isinstance(argument, sp.Add) and sp.Integer(1) in argument.args:
+        return fn.log1p(argument - 1)
+    return None
+
+
+def log1p_of_exp(node: fn.log1p) -> Any:
+    """log1p(exp(u)) = softplus(u)."""
+    argument = node.args[0]
+    return fn.softplus(argument.args[0]) if isinstance(argument, sp.exp) else None
+
+
+def tanh_of_softplus(node: sp.tanh) -> Any:
+    """tanh(softplus(u)) = tanh_softplus(u)."""
+    argument = node.args[0]
+    return fn.tanh_softplus(argument.args[0]) if isinstance(argument, fn.softplus) else None
+
+
+def sech2_of_softplus(node: fn.sech2) -> Any:
+    """sech2(softplus(u)) = sech2_softplus(u)."""
+    argument = node.args[0]
+    return fn.sech2_softplus(argument.args[0]) if isinstance(argument, fn.softplus) else None
+
+
+# term g(u) -> what c + k*c*g(u) is: (sign k, replacement divided by c)
+_CONSTANT_PLUS: dict[type, dict[int, Callable[[Any], Any]]] = {
+    sp.exp: {-1: lambda u: -fn.expm1(u)},
+    sp.tanh: {1: lambda u: 2 * fn.sigmoid(2 * u), -1: lambda u: 2 * fn.sigmoid(-2 * u)},
+    sp.erf: {1: lambda u: 2 * fn.Phi(sp.sqrt(2) * u), -1: lambda u: sp.erfc(u)},
+    fn.sigmoid: {-1: lambda u: fn.sigmoid(-u)},
+    fn.Phi: {-1: lambda u: fn.Phi(-u)},
+    sp.cos: {-1: lambda u: 2 * sp.sin(u / 2) ** 2, 1: lambda u: 2 * sp.cos(u / 2) ** 2},
+    fn.sech2: {-1: lambda u: sp.tanh(u) ** 2},
+}
+
+
+def constant_plus_function(node: sp.Add) -> Any:
+    """c +- c g(u) in a form without cancellation: 1 + tanh, 1 - exp, 1 + erf, 1 - sigmoid, 1 - tanh**2 ..."""
+    constant = next((term for term in node.args if term.is_number), None)
+    if constant is None:
+        return None
+    for term in node.args:
+        coefficient, function = term.as_coeff_Mul()
+        square = isinstance(function, sp.Pow) and function.exp == 2 and isinstance(function.base, sp.tanh)
+        if square and coefficient == -constant:
+            return node - constant - term + constant * fn.sech2(function.base.args[0])
+        forms = _CONSTANT_PLUS.get(type(function))
+        if forms is None:
+            continue
+        for sign, replacement in forms.items():
+            if coefficient == sign * constant:
+                return node - constant - term + constant * replacement(function.args[0])
+    return None
+
+
+def linear_minus_tanh(node: sp.Add) -> Any:
+    """k u - k tanh(u) = k tanhshrink(u)."""
+    for term in node.args:
+        coefficient, function = term.as_coeff_Mul()
+        if isinstance(function, sp.tanh):
+            linear = -coefficient * function.args[0]
+            if linear in node.args:
+                return node - term - linear - coefficient * fn.tanhshrink(function.args[0])
+    return None
+
+
+def one_plus_double_sine(node: sp.Add) -> Any:
+    """c (1 +- 2 sin(u) cos(u)) = c (sin(u) +- cos(u))**2."""
+    constant = next((term for term in node.args if term.is_number), None)
+    if constant is None:
+        return None
+    for term in node.args:
+        coefficient, rest = term.as_coeff_Mul()
+        if not (isinstance(rest, sp.Mul) and len(rest.args) == 2 and abs(coefficient) == abs(2 * constant)):
+            continue
+        sine, cosine = sorted(rest.args, key=lambda factor: isinstance(factor, sp.cos))
+        if isinstance(sine, sp.sin) and isinstance(cosine, sp.cos) and sine.args == cosine.args:
+            sign = sp.sign(coefficient * constant)
+            return node - constant - term + constant * (sine + sign * cosine) ** 2
+    return None
+
+
+RULES: tuple[tuple[type, Rule], ...] = (
+    (sp.Pow, reciprocal_of_one_plus_exp),
+    (sp.Mul, exp_times_sigmoid),
+    (sp.Mul, tanh_by_exponentials),
+    (sp.log, log_of_sum),
+    (fn.log1p, log1p_of_exp),
+    (sp.tanh, tanh_of_softplus),
+    (fn.sech2, sech2_of_softplus),
+    (sp.Add, constant_plus_function),
+    (sp.Add, linear_minus_tanh),
+    (sp.Add, one_plus_double_sine),
+)

@@ -1,0 +1,114 @@
+"""Activation to KernelSource: the Programs of forward, derivative, backward and double backward, in each dtype.
+
+With f(x1..xk; p1..pm), dy the gradient with respect to y, and h_i the gradient with respect to dx_i = dy f_i:
+backward gives dx_i = dy f_i and dp_j = sum dy f_pj; double backward gives ddy = sum_i h_i f_i, and dx_j = dy sum_i h_i f_ij,
+dp_j = sum dy sum_i h_i f_ipj.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import sympy as sp
+
+from .builder import Builder, Value
+from .passes import run_passes
+from .program import Program, check
+from .source import KernelSource, ParameterInfo
+from .storage import COMPUTE_TYPE, store_as
+from .trace import Tracer
+
+if TYPE_CHECKING:
+    from ..activation import Activation
+
+Observe = Callable[[str, Program, float], None]
+MAX_PROGRAM_OPERATIONS = 60_000
+
+
+def kernel_source(activation: Activation) -> KernelSource:
+    """What a Kernel needs to know of the activation; Programs are made when first asked for."""
+    return KernelSource(
+        name=activation.name,
+        inputs=tuple(str(symbol) for symbol in activation.inputs),
+        parameters=tuple(ParameterInfo(p.name, float(p.default), p.axis) for p in activation.parameters),
+        saves="input",
+        make=lambda variant, dtype: build_program(activation, variant, dtype),
+    )
+
+
+def build_program(activation: Activation, variant: str, dtype: str, observe: Observe | None = None) -> Program:
+    """The finished Program of one variant ("forward", "derivative", "backward", "double_backward") in one dtype."""
+    program = run_passes(trace(activation, variant, COMPUTE_TYPE[dtype]), observe)
+    return check(store_as(program, dtype), "store_as")
+
+
+def trace(activation: Activation, variant: str, type: str) -> Program:
+    """The Program as the mathematics says it, with calls of elementary functions still in it."""
+    maker = _Maker(activation, variant, type)
+    getattr(maker, variant)()
+    return check(maker.builder.build(), "trace")
+
+
+class _Maker:
+    def __init__(self, activation: Activation, variant: str, type: str) -> None:
+        from ..calculus.derivative import differentiate
+        from ..calculus.stabilise import stabilise
+
+        self.differentiate = differentiate
+        self.activation, self.type = activation, type
+        self.builder = Builder(f"{_identifier(activation.name)}_{variant}")
+        self.inputs = activation.inputs
+        self.parameters = tuple(p.symbol for p in activation.parameters)
+        values: dict[sp.Symbol, Value] = {s: self.builder.input(str(s), type) for s in self.inputs}
+        values |= {s: self.builder.input(f"p.{s}", type, "uniform") for s in self.parameters}
+        self.tracer = Tracer(self.builder, type, values)
+        self.expression = stabilise(activation.expression)
+        self.slopes = {}
+
+    def slope(self, symbol: sp.Symbol) -> sp.Expr:
+        if symbol not in self.slopes:
+            self.slopes[symbol] = self.differentiate(self.expression, symbol)
+        return self.slopes[symbol]
+
+    def forward(self) -> None:
+        self.builder.output("y", self.tracer.value(self.expression))
+
+    def derivative(self) -> None:
+        self.forward()
+        for symbol in self.inputs:
+            self.builder.output(f"d.{symbol}", self.tracer.value(self.slope(symbol)))
+
+    def backward(self) -> None:
+        dy = self.builder.input("g.y", self.type)
+        for symbol in self.inputs:
+            self.builder.output(f"d.{symbol}", dy * self.tracer.value(self.slope(symbol)))
+        for symbol in self.parameters:
+            self.builder.output(f"d.p.{symbol}", dy * self.tracer.value(self.slope(symbol)), "sum")
+
+    def double_backward(self) -> None:
+        dy = self.builder.input("g.y", self.type)
+        h = {symbol: self.builder.input(f"h.{symbol}", self.type) for symbol in self.inputs}
+        for by in self.inputs:
+            self.builder.output(f"d.{by}", dy * self._directional(h, by))
+        total = None
+        for symbol in self.inputs:
+            term = h[symbol] * self.tracer.value(self.slope(symbol))
+            total = term if total is None else total + term
+        assert total is not None
+        self.builder.output("d.g.y", total)
+        for by in self.parameters:
+            self.builder.output(f"d.p.{by}", dy * self._directional(h, by), "sum")
+
+    def _directional(self, h: dict[sp.Symbol, Value], by: sp.Symbol) -> Value:
+        """sum_i h_i d2f/(dx_i dby)"""
+        total = None
+        for symbol in self.inputs:
+            term = h[symbol] * self.tracer.value(self.differentiate(self.slope(symbol), by))
+            total = term if total is None else total + term
+        assert total is not None
+        return total
+
+
+def _identifier(name: str) -> str:
+    return name if name.isidentifier() else "f"

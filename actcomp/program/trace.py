@@ -1,0 +1,254 @@
+"""SymPy expressions to a Program: arithmetic as primitives, every other function as a call that lower will replace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
+
+from .. import functions as fn
+from ..errors import UnsupportedExpression
+from .builder import Builder, Value
+
+CALL_NAMES: dict[type, str] = {
+    sp.exp: "exp",
+    sp.log: "log",
+    sp.sin: "sin",
+    sp.cos: "cos",
+    sp.atan: "atan",
+    sp.tanh: "tanh",
+    sp.erf: "erf",
+    sp.erfc: "erfc",
+    **{
+        function: function.__name__
+        for function in (
+            fn.expm1, fn.log1p, fn.sigmoid, fn.dsigmoid, fn.logsigmoid, fn.softplus, fn.sech2,
+            fn.tanhshrink, fn.tanh_softplus, fn.sech2_softplus, fn.Phi, fn.phi,
+        )
+    },
+}  # fmt: skip
+
+
+class Tracer:
+    """Writes expressions into a Builder; equal subexpressions are written once."""
+
+    def __init__(self, builder: Builder, type: str, symbols: Mapping[sp.Symbol, Value]) -> None:
+        self.builder, self.type = builder, type
+        self.known: dict[Any, Value] = dict(symbols)
+
+    def value(self, node: Any) -> Value:
+        found = self.known.get(node)
+        if found is None:
+            found = self.known[node] = self._value(node)
+        return found
+
+    def _value(self, node: Any) -> Value:
+        if node.is_number:
+            return self.number(node)
+        if isinstance(node, sp.Add):
+            return self._sum(node)
+        if isinstance(node, sp.Mul):
+            return self._product(node)
+        if isinstance(node, sp.Pow) and not isinstance(node, sp.exp):
+            return self._power(node.base, node.exp)
+        if isinstance(node, sp.Piecewise):
+            return self._piecewise(node)
+        if isinstance(node, (fn.maximum, fn.minimum)):
+            return self._extremum(node)
+        if isinstance(node, sp.Abs):
+            return abs(self.value(node.args[0]))
+        if isinstance(node, sp.sign):
+            x = self.value(node.args[0])
+            return self.builder.select(x > 0, 1.0, self.builder.select(x < 0, -1.0, x))
+        name = CALL_NAMES.get(type(node))
+        if name is None:
+            raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
+        return self.builder.call(name, *(self.value(argument) for argument in node.args))
+
+    def number(self, node: Any) -> Value:
+        return self.builder.const(exact_number(node), self.type)
+
+    def _sum(self, node: sp.Add) -> Value:
+        polynomial, rest = _split_polynomial(node)
+        total = self._horner(*polynomial) if polynomial else None
+        for term in rest:
+            if total is not None and term.could_extract_minus_sign():
+                total = total - self.value(-term)
+            else:
+                total = self.value(term) if total is None else total + self.value(term)
+        assert total is not None
+        return total
+
+    def _horner(self, symbol: sp.Symbol, coefficients: dict[int, Any]) -> Value:
+        """x**low * (c_low + x**gap * (...)): a sum of powers that stays right at infinity, where x**3 - x would be NaN."""
+        degrees = sorted(coefficients, reverse=True)
+        total = self.value(coefficients[degrees[0]])
+        is_one = coefficients[degrees[0]] == 1
+        for higher, lower in zip(degrees, degrees[1:], strict=False):
+            power = self._power(symbol, sp.Integer(higher - lower))
+            total = (power if is_one else total * power) + self.value(coefficients[lower])
+            is_one = False
+        return total if degrees[-1] == 0 else total * self._power(symbol, sp.Integer(degrees[-1]))
+
+    def _product(self, node: sp.Mul) -> Value:
+        numbers = [factor for factor in node.args if factor.is_number]
+        coefficient = sp.Mul(*numbers)
+        above: list[Value] = []
+        below: list[Value] = []
+        for factor in node.args:
+            if factor.is_number:
+                continue
+            negative = isinstance(factor, sp.Pow) and not isinstance(factor, sp.exp) and factor.exp.is_negative
+            if negative and factor.exp.is_number:
+                below.append(self._power(factor.base, -factor.exp))
+            else:
+                above.append(self.value(factor))
+        numerator = self._multiply(above) if above else None
+        negated = coefficient == -1
+        if coefficient not in (1, -1):
+            constant = self.number(coefficient)
+            numerator = constant if numerator is None else numerator * constant
+        if numerator is None:
+            numerator = self.number(sp.Integer(-1 if negated else 1))
+        elif negated:
+            numerator = -numerator
+        return numerator / self._multiply(below) if below else numerator
+
+    def _multiply(self, factors: list[Value]) -> Value:
+        product = factors[0]
+        for factor in factors[1:]:
+            product = product * factor
+        return product
+
+    def _power(self, base: Any, exponent: Any) -> Value:
+        if exponent.is_Integer:
+            n = int(exponent)
+            positive = self._integer_power(base, abs(n))
+            return positive if n > 0 else 1.0 / positive
+        if exponent.is_Rational and exponent.q == 2:
+            root = self._root(base)
+            whole = (abs(int(exponent.p)) - 1) // 2
+            positive = root if whole == 0 else self._integer_power(base, whole) * root
+            return positive if exponent.is_positive else 1.0 / positive
+        return self.builder.call("pow", self.value(base), self.value(exponent))
+
+    def _root(self, base: Any) -> Value:
+        key = sp.Pow(base, sp.Rational(1, 2), evaluate=False)
+        if key not in self.known:
+            self.known[key] = self.value(base).sqrt()
+        return self.known[key]
+
+    def _integer_power(self, base: Any, n: int) -> Value:
+        """By squaring, from the top bit down, so that x**2, x**4 ... are shared."""
+        x = self.value(base)
+        result = x
+        for bit in bin(n)[3:]:
+            result = result * result
+            if bit == "1":
+                result = result * x
+        return result
+
+    def _extremum(self, node: Any) -> Value:
+        """max and min that give NaN where either argument is one (the primitives give their second operand)."""
+        name = "maximum" if isinstance(node, fn.maximum) else "minimum"
+        a, b = node.args
+        left, right = self.value(a), self.value(b)
+        if b.is_number:
+            left, right, a = right, left, b
+        result = getattr(left, name)(right)
+        return result if a.is_number else self.builder.select(left.is_nan(), left, result)
+
+    def _piecewise(self, node: sp.Piecewise) -> Value:
+        pairs = list(node.args)
+        result = self.value(pairs[-1][0])
+        operands = [side for _, test in pairs for side in _operands(test) if not side.is_number]
+        carried = nan_carriers(pairs[-1][0])
+        for side in dict.fromkeys(operands):
+            if not nan_carriers(side) <= carried:
+                x = self.value(side)
+                result = self.builder.select(x.is_nan(), x, result)
+        for value, test in reversed(pairs[:-1]):
+            result = self.builder.select(self._condition(test), self.value(value), result)
+        return result
+
+    def _condition(self, test: Any) -> Value:
+        if isinstance(test, (BooleanTrue, BooleanFalse)):
+            return self.builder.const(bool(test), "b")
+        if isinstance(test, (And, Or)):
+            parts = [self._condition(part) for part in test.args]
+            result = parts[0]
+            for part in parts[1:]:
+                result = result & part if isinstance(test, And) else result | part
+            return result
+        if isinstance(test, Not):
+            return ~self._condition(test.args[0])
+        left, right = self.value(test.lhs), self.value(test.rhs)
+        if isinstance(test, sp.StrictLessThan):
+            return left < right
+        if isinstance(test, sp.LessThan):
+            return left <= right
+        if isinstance(test, sp.StrictGreaterThan):
+            return left > right
+        if isinstance(test, sp.GreaterThan):
+            return left >= right
+        if isinstance(test, sp.Eq):
+            return left.eq(right)
+        if isinstance(test, sp.Ne):
+            return left.ne(right)
+        raise UnsupportedExpression(f"the condition {test} cannot be compiled", do="compare with < <= > >=")
+
+
+@lru_cache(maxsize=4096)
+def exact_number(node: Any) -> Fraction:
+    """A number as a fraction: exact if rational, else 80 digits, which round to every dtype as the exact number does."""
+    if node.is_Rational:
+        return Fraction(int(node.p), int(node.q))
+    value = sp.N(node, 80)
+    if not value.is_Float or not value.is_finite:
+        raise UnsupportedExpression(f"the constant {node} is no finite real number", do="change the constant")
+    rational = sp.Rational(value)
+    return Fraction(int(rational.p), int(rational.q))
+
+
+def nan_carriers(node: Any) -> set[sp.Symbol]:
+    """The symbols through which a NaN surely reaches the value."""
+    if isinstance(node, sp.Symbol):
+        return {node}
+    if isinstance(node, sp.Piecewise):
+        branches = set.intersection(*(nan_carriers(value) for value, _ in node.args))
+        sides = [side for _, test in node.args for side in _operands(test)]
+        return branches.union(*(nan_carriers(side) for side in sides))
+    return set().union(*(nan_carriers(argument) for argument in node.args)) if node.args else set()
+
+
+def _operands(test: Any) -> list[Any]:
+    if isinstance(test, (And, Or, Not)):
+        return [side for part in test.args for side in _operands(part)]
+    return [test.lhs, test.rhs] if getattr(test, "is_Relational", False) else []
+
+
+def _split_polynomial(node: sp.Add) -> tuple[tuple[sp.Symbol, dict[int, Any]] | None, list[Any]]:
+    """Terms c*x**k of the symbol that has most of them (two at least, one of degree two or more), and the other terms."""
+    powers: dict[sp.Symbol, dict[int, Any]] = {}
+    constant = None
+    for term in node.args:
+        if term.is_number:
+            constant = term
+            continue
+        coefficient, rest = term.as_coeff_Mul()
+        base, exponent = rest.as_base_exp()
+        if isinstance(base, sp.Symbol) and exponent.is_Integer and exponent > 0:
+            powers.setdefault(base, {})[int(exponent)] = coefficient
+    best = max(powers, key=lambda s: (len(powers[s]), str(s)), default=None)
+    if best is None or len(powers[best]) < 2:
+        return None, list(node.args)
+    used = {coefficient * best**degree for degree, coefficient in powers[best].items()}
+    rest = [term for term in node.args if term not in used]
+    if constant is not None:
+        powers[best][0] = constant
+        rest = [term for term in rest if term is not constant]
+    return (best, powers[best]), rest
