@@ -71,3 +71,23 @@ def _nest(operation: Callable[[Any, Any], Any], arguments: tuple[Any, ...]) -> A
     for argument in arguments[1:]:
         result = operation(sp.sympify(result), sp.sympify(argument))
     return result
+
+
+def traced_function(name: str) -> Callable[..., Any]:
+    """The language's function for use in Python functions that are traced; arguments are symbols, expressions or numbers."""
+    constructor, least, most = FUNCTIONS[name]
+
+    def call(*arguments: Any) -> Any:
+        if not least <= len(arguments) <= most:
+            raise TypeError(f"{name} takes {least} to {most} argument(s), got {len(arguments)}")
+        return constructor(*(_exact(argument) for argument in arguments))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"{name} of symbols: a word of the language, for functions given to actcomp.activation."
+    return call
+
+
+def _exact(argument: Any) -> Any:
+    if isinstance(argument, float):
+        return sp.Rational(repr(argument))
+    return sp.sympify(argument) if isinstance(argument, int) else argument

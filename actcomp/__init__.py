@@ -1,0 +1,94 @@
+"""actcomp: an activation written as mathematics becomes fused, verified kernels: forward, backward, double backward.
+
+    import actcomp as ac
+
+    mish = ac.compile("x * tanh(log(1 + exp(x)))")
+    y = mish(x)
+    dx = mish.backward(x, dy)
+
+Nothing but this file is imported by ``import actcomp``; each name is fetched where it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> module that has it
+_PUBLIC = {
+    "compile": "api",
+    "show": "api",
+    "verify": "api",
+    "activation": "activation",
+    "Activation": "activation",
+    "Parameter": "activation",
+    "Kernel": "kernel",
+    "CATALOG": "catalog",
+    "set_num_threads": "api",
+    "get_num_threads": "api",
+    **dict.fromkeys(
+        (
+            "ActcompError", "ParseError", "UnsupportedExpression", "NotDifferentiable", "DTypeError", "ShapeError",
+            "DeviceError", "CacheError",
+        ),
+        "errors",
+    ),
+}  # fmt: skip
+# the words of the language, for functions that are traced: ac.sigmoid(beta * x)
+_LANGUAGE = (
+    "exp", "expm1", "log", "log1p", "sqrt", "abs", "sign", "min", "max", "clip", "where", "sin", "cos", "atan",
+    "tanh", "erf", "erfc", "Phi", "phi", "sigmoid", "logsigmoid", "softplus", "relu", "pi", "e",
+)  # fmt: skip
+
+__all__ = ["__version__", "cache", *_PUBLIC, *_LANGUAGE]
+
+if TYPE_CHECKING:
+    from .activation import Activation, Parameter, activation
+    from .api import compile, get_num_threads, set_num_threads, show, verify
+    from .catalog import CATALOG
+    from .errors import (
+        ActcompError,
+        CacheError,
+        DeviceError,
+        DTypeError,
+        NotDifferentiable,
+        ParseError,
+        ShapeError,
+        UnsupportedExpression,
+    )
+    from .kernel import Kernel
+    from .runtime import cache
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+    elif name == "cache":
+        value = importlib.import_module(".runtime.cache", __name__)
+    elif name in _LANGUAGE:
+        language = importlib.import_module(".language", __name__)
+        value = language.CONSTANTS[name] if name in language.CONSTANTS else language.traced_function(name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """Keeps ``actcomp.activation`` and ``actcomp.verify`` the functions that users call: importing the submodule of the
+    same name would otherwise put the module in their place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

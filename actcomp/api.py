@@ -1,0 +1,140 @@
+"""The public functions: from what the user wrote to a Kernel, by way of the disk cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import UnsupportedExpression
+from .kernel import Kernel
+from .program.program import Program
+from .program.source import KernelSource
+from .program.text import parse_program
+from .runtime import cache, threads
+
+if TYPE_CHECKING:
+    from .activation import Activation, Parameter
+    from .verify.report import Report
+
+
+def compile(
+    source: Any,
+    *,
+    inputs: Sequence[str] | None = None,
+    parameters: Mapping[str, float | Parameter] | None = None,
+    name: str | None = None,
+) -> Kernel:
+    """The Kernel of an activation: a formula, a catalog name, a SymPy expression, a Python function or an Activation.
+
+    Arguments as for :func:`activation`. Machine code is made for each dtype and direction at the first call that needs it, and kept on disk.
+    Raises ParseError, UnsupportedExpression.
+    """
+    if not isinstance(source, str):
+        return Kernel(_source_of(_activation(source, inputs, parameters, name)))
+    key = json.dumps(["source", __version__, source, inputs, _plain(parameters), name], default=str)
+    return Kernel(_cached_source(key, lambda: _activation(source, inputs, parameters, name)))
+
+
+def verify(f: Any, **options: Any) -> Report:
+    """Independent proof of an activation's kernels, or of a user's own functions; see verify.checks.verify."""
+    from .verify.checks import verify as run
+
+    return run(f, **options)
+
+
+def show(f: Any, stage: str = "program", *, dtype: str = "f32", variant: str = "forward") -> str:
+    """What the compiler makes of an activation, as text.
+
+    ``stage``: "expression" (the formula and its derivatives, in stable spelling), "program", "llvm", "asm". ``variant``: "forward",
+    "derivative", "backward" or "double_backward"; ``dtype``: "f64", "f32", "f16" or "bf16".
+    """
+    from .program.build import build_program
+    from .program.source import DTYPES, VARIANTS
+
+    stages = ("expression", "program", "llvm", "asm")
+    for what, value, known in (("stage", stage, stages), ("dtype", dtype, DTYPES), ("variant", variant, VARIANTS)):
+        if value not in known:
+            raise UnsupportedExpression(f"unknown {what} {value!r}", do=f"use one of {', '.join(known)}")
+    activation = _activation(f, None, None, None)
+    if stage == "expression":
+        return _formulas(activation)
+    program = build_program(activation, variant, dtype)
+    if stage == "program":
+        return str(program)
+    from .runtime import cpu
+
+    return cpu.intermediate_text(program) if stage == "llvm" else cpu.assembly_text(program)
+
+
+def set_num_threads(limit: int | None) -> None:
+    """At most this many threads for one call from now on; None: as many as the machine and OMP_NUM_THREADS allow."""
+    threads.set_limit(limit)
+
+
+def get_num_threads() -> int | None:
+    """The limit that set_num_threads made, None if there is none."""
+    return threads.limit()
+
+
+def _activation(source: Any, inputs: Any, parameters: Any, name: str | None) -> Activation:
+    from .activation import activation
+
+    if isinstance(source, Kernel):
+        raise UnsupportedExpression(
+            f"{source.name} is compiled already", do="pass the formula, or what ac.activation made of it"
+        )
+    return activation(source, inputs=inputs, parameters=parameters, name=name)
+
+
+def _source_of(activation: Activation) -> KernelSource:
+    from .program.build import kernel_source
+
+    return kernel_source(activation)
+
+
+def _cached_source(key: str, read_activation: Any) -> KernelSource:
+    """The source stored under the key, and Programs stored under it, so that a warm process imports no SymPy."""
+    activations: list[Activation] = []
+
+    def activation() -> Activation:
+        if not activations:
+            activations.append(read_activation())
+        return activations[0]
+
+    def make(variant: str, dtype: str) -> Program:
+        program_key = f"{key} {variant} {dtype}"
+        found = cache.read(program_key)
+        if found is not None:
+            return parse_program(found.payload.decode())
+        from .program.build import build_program
+
+        program = build_program(activation(), variant, dtype)
+        cache.write(program_key, {"kind": "program"}, str(program).encode())
+        return program
+
+    stored = cache.read(key)
+    if stored is not None:
+        return KernelSource.from_text(stored.header["source"], make)
+    source = _source_of(activation())
+    cache.write(key, {"kind": "source", "source": source.to_text()})
+    return KernelSource.from_text(source.to_text(), make)
+
+
+def _plain(parameters: Mapping[str, Any] | None) -> Any:
+    """Parameters as plain data, for the key."""
+    if parameters is None:
+        return None
+    return [[key, getattr(value, "default", value), getattr(value, "axis", None)] for key, value in parameters.items()]
+
+
+def _formulas(activation: Activation) -> str:
+    from .calculus.stabilise import stabilise
+
+    lines = [str(activation), f"  stable form    {stabilise(activation.expression)}"]
+    names = [str(symbol) for symbol in activation.inputs] + [p.name for p in activation.parameters]
+    lines += [f"  d/d{name:<11} {activation.derivative(name).expression}" for name in names]
+    for symbol in activation.inputs:
+        lines.append(f"  d2/d{symbol}2{'':<8} {activation.derivative(symbol, symbol).expression}")
+    return "\n".join(lines) + "\n"
