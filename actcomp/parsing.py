@@ -171,12 +171,10 @@ class _Reader:
                     f"the exponent {str(exponent)[:30]} is above {MAX_EXPONENT} or too fine a fraction",
                     do="use exp(y*log(x)), or a smaller exponent",
                 )
-        if base.is_Rational and exponent.is_Rational:
-            bits = max(abs(base.p).bit_length(), base.q.bit_length()) * abs(exponent)
-            if bits > MAX_NUMBER_BITS:
-                raise UnsupportedExpression(f"the constant power has {int(bits)} bits", do="use a smaller constant")
+        if base.is_number and exponent.is_number:
             if base.is_zero and exponent.is_negative:
                 self.fail(node, "division by zero", "divide by something else")
+            self.bounded(exponent * sp.log(abs(base), 2) if not base.is_zero else sp.Integer(0))
         return sp.Pow(base, exponent)
 
     def call(self, node: ast.Call, depth: int) -> sp.Expr:
@@ -197,7 +195,10 @@ class _Reader:
         if name == "where":
             condition = self.condition(node.args[0], depth + 1)
             return fn.where(condition, *(self.expression(arg, depth + 1) for arg in node.args[1:]))
-        return self.finite(node, constructor(*(self.expression(arg, depth + 1) for arg in node.args)))
+        arguments = [self.expression(arg, depth + 1) for arg in node.args]
+        if constructor is sp.exp and arguments[0].is_number:
+            self.bounded(arguments[0])
+        return self.finite(node, constructor(*arguments))
 
     def catalog_call(self, node: ast.Call, name: str, depth: int) -> sp.Expr:
         from .catalog import CATALOG, catalog_activation
@@ -243,6 +244,13 @@ class _Reader:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return sp.Not(self.condition(node.operand, depth + 1))
         self.fail(node, "a condition is due here", "write a comparison such as x < 0")
+
+    def bounded(self, logarithm: sp.Expr) -> None:
+        """Refuses constants so large that SymPy would not end evaluating them."""
+        if abs(sp.N(logarithm, 15)) > MAX_NUMBER_BITS:
+            raise UnsupportedExpression(
+                f"a constant has a logarithm beyond {MAX_NUMBER_BITS}", do="use a smaller constant"
+            )
 
     def finite(self, node: ast.AST, value: Any) -> sp.Expr:
         if not isinstance(value, sp.Expr) or value.has(sp.zoo, sp.nan, sp.oo, sp.I):

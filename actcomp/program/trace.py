@@ -204,14 +204,19 @@ class Tracer:
 
 @lru_cache(maxsize=4096)
 def exact_number(node: Any) -> Fraction:
-    """A number as a fraction: exact if rational, else 80 digits, which round to every dtype as the exact number does."""
+    """A number as a fraction: exact if rational, else to 250 bits, which round to every dtype as the exact number does."""
     if node.is_Rational:
         return Fraction(int(node.p), int(node.q))
-    value = sp.N(node, 80)
-    if not value.is_Float or not value.is_finite:
-        raise UnsupportedExpression(f"the constant {node} is no finite real number", do="change the constant")
-    rational = sp.Rational(value)
-    return Fraction(int(rational.p), int(rational.q))
+    from ..calculus import balls
+
+    try:
+        ball = balls.evaluate(node, {}, 250)
+    except (balls.OutsideDomain, balls.Singular, balls.Unresolved) as fault:
+        raise UnsupportedExpression(f"the constant {node} is no finite real number", do="change the constant") from fault
+    mantissa, exponent = (int(part) for part in ball.mid().man_exp())
+    if abs(exponent) > 10_000:
+        raise UnsupportedExpression(f"the constant {node} is beyond every dtype", do="change the constant")
+    return Fraction(mantissa) * Fraction(2) ** exponent
 
 
 def nan_carriers(node: Any) -> set[sp.Symbol]:
