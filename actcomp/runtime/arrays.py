@@ -1,0 +1,307 @@
+"""Arrays of any library as addresses and strides, and fresh ones of the same library for results. No copies.
+
+A library is noticed by the type of the array, never imported; its reader is looked up once a type. What an Array's
+``owner`` is keeps the memory alive. Python numbers are "weak": beside an array they take its element type, alone they
+and lists of numbers are float64 NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceError, DTypeError, ShapeError
+from . import dlpack
+from .layout import Shape, contiguous_strides, memory_order
+
+ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2}
+LONG_NAME = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A library: its name, how to make a fresh array like a given one, how to hand a result to the user, and what must
+    be told to it after its memory was written."""
+
+    name: str
+    empty: Callable[[Array, Shape, Shape], Array]
+    result: Callable[[Array], Any]
+    written: Callable[[Array], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """``address`` of the first element, ``strides`` in bytes, ``dtype`` one of ITEMSIZE's; writable or not."""
+
+    address: int
+    shape: Shape
+    strides: Shape
+    dtype: str
+    writable: bool
+    kind: Kind
+    owner: Any
+
+    @property
+    def itemsize(self) -> int:
+        return ITEMSIZE[self.dtype]
+
+
+Reader = Callable[[Any, str], Array]
+_readers: dict[type, Reader] = {}
+
+
+def read(value: Any, name: str = "x") -> Array:
+    """The array-like as an Array. ``name`` is what errors call it.
+
+    Raises DTypeError (element type, or no array at all) and DeviceError (memory that the CPU does not reach)."""
+    reader = _readers.get(type(value))
+    if reader is None:
+        reader = _readers[type(value)] = _reader_of(type(value))
+    return reader(value, name)
+
+
+def is_weak(value: Any) -> bool:
+    """Whether it is a Python number, which takes the element type of the arrays beside it."""
+    return type(value) is float or type(value) is int
+
+
+def full_like(like: Array, number: float) -> Array:
+    """A 0-d array of the same library and element type that holds the number."""
+    fresh = like.kind.empty(like, (), ())
+    as_numpy(fresh)[...] = number
+    return fresh
+
+
+def as_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """A NumPy view of the memory (bfloat16 through ml_dtypes); valid while the owner lives."""
+    if isinstance(array.owner, np.ndarray):
+        return array.owner
+    interface = {
+        "version": 3,
+        "data": (array.address or 1, not array.writable),
+        "shape": array.shape,
+        "strides": array.strides,
+        "typestr": {"f64": "<f8", "f32": "<f4", "f16": "<f2", "bf16": "<u2"}[array.dtype],
+    }
+    view = np.asarray(_Exposed(interface, array.owner))
+    return view.view(_bfloat16()) if array.dtype == "bf16" else view
+
+
+class _Exposed:
+    """Gives NumPy the memory of another library's array."""
+
+    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
+        self.__array_interface__, self.owner = interface, owner
+
+
+def _bfloat16() -> Any:
+    try:
+        import ml_dtypes
+    except ImportError as fault:
+        raise DTypeError("bfloat16 in NumPy needs ml_dtypes", do="pip install ml_dtypes") from fault
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def _reader_of(type_: type) -> Reader:
+    if issubclass(type_, np.ma.MaskedArray):
+        return _refuse_masked
+    if issubclass(type_, np.ndarray):
+        return _read_numpy
+    if issubclass(type_, bool):
+        return _refuse_other
+    if issubclass(type_, (np.generic, int, float, list, tuple)):
+        return _read_numbers
+    if (torch := sys.modules.get("torch")) and issubclass(type_, torch.Tensor):
+        return _read_torch
+    if (jax := sys.modules.get("jax")) and issubclass(type_, (jax.Array, jax.core.Tracer)):
+        return _read_jax
+    if hasattr(type_, "__dlpack__"):
+        return _read_dlpack
+    return _refuse_other
+
+
+def _refuse_masked(value: Any, name: str) -> Array:
+    raise DTypeError(f"{name} is a masked array, whose mask would be lost", do=f"{name}.filled(0.0), or {name}.data")
+
+
+def _refuse_other(value: Any, name: str) -> Array:
+    if hasattr(type(value), "__cuda_array_interface__"):
+        raise DeviceError(f"{name} lives on CUDA; this kernel runs on the CPU", do="copy it to the host first")
+    raise DTypeError(
+        f"{name} is a {type(value).__name__}, which is no array", do=f"numpy.asarray({name}, dtype=numpy.float64)"
+    )
+
+
+# NumPy ------------------------------------------------------------------------------------------------------------
+
+_NUMPY_DTYPES: dict[Any, str] = {np.dtype(np.float64): "f64", np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
+
+
+def _read_numpy(value: Any, name: str) -> Array:
+    dtype = _NUMPY_DTYPES.get(value.dtype) or _numpy_dtype(value.dtype, name)
+    return Array(value.ctypes.data, value.shape, value.strides, dtype, value.flags.writeable, NUMPY, value)
+
+
+def _numpy_dtype(dtype: Any, name: str) -> str:
+    if dtype.name == "bfloat16" and dtype.itemsize == 2:
+        _NUMPY_DTYPES[dtype] = "bf16"
+        return "bf16"
+    if not dtype.isnative and dtype.newbyteorder("=") in _NUMPY_DTYPES:
+        fix = f"{name}.astype({name}.dtype.newbyteorder('='))"
+        raise DTypeError(f"{name} has {dtype} in the byte order of another machine", do=fix)
+    return _refuse_dtype(dtype, f"{name}.astype(numpy.float64)", name)
+
+
+def _refuse_dtype(dtype: Any, fix: str, name: str) -> str:
+    takes = "an activation takes float64, float32, float16 or bfloat16"
+    raise DTypeError(f"{name} holds {dtype}; {takes}", do=fix)
+
+
+def _read_numbers(value: Any, name: str) -> Array:
+    """Numbers of Python (integers too, which here are mathematics) as float64; NumPy scalars keep their type."""
+    if isinstance(value, np.generic):
+        return _read_numpy(np.asarray(value), name)
+    try:
+        array = np.asarray(value)
+    except ValueError as fault:
+        raise ShapeError(f"{name} is no rectangular list of numbers: {fault}", do="make all rows equally long") from fault
+    if isinstance(value, (list, tuple)) and array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    elif not isinstance(value, (list, tuple)):
+        array = np.asarray(float(value))
+    return _read_numpy(array, name)
+
+
+def _empty_numpy(like: Array, shape: Shape, strides: Shape) -> Array:
+    dtype = like.owner.dtype if isinstance(like.owner, np.ndarray) else _numpy_dtype_of(like.dtype)
+    order = memory_order(shape, [strides])
+    if order == tuple(range(len(shape))):
+        owner = np.empty(shape, dtype)
+    else:
+        owner = np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+    return Array(owner.ctypes.data, shape, owner.strides, like.dtype, True, NUMPY, owner)
+
+
+def _numpy_dtype_of(dtype: str) -> Any:
+    return _bfloat16() if dtype == "bf16" else np.dtype(LONG_NAME[dtype])
+
+
+def _owner(array: Array) -> Any:
+    return array.owner
+
+
+NUMPY = Kind("NumPy", _empty_numpy, _owner)
+
+
+# torch ------------------------------------------------------------------------------------------------------------
+
+
+def _read_torch(value: Any, name: str) -> Array:
+    torch = sys.modules["torch"]
+    if value.is_nested or value.layout is not torch.strided:
+        what = "nested" if value.is_nested else f"laid out as {value.layout}"
+        raise DTypeError(f"{name} is {what}; a dense tensor is needed", do=f"{name}.to_dense(), or pass its values")
+    if value.device.type != "cpu":
+        raise DeviceError(f"{name} lives on {value.device}; this kernel runs on the CPU", do=f"{name}.cpu()")
+    dtype = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}.get(value.dtype)
+    if dtype is None:
+        dtype = _refuse_dtype(value.dtype, f"{name}.double() (first {name}.dequantize() if it is quantised)", name)
+    if value.is_neg():
+        raise DTypeError(f"{name} is a view with torch's lazy negation", do=f"{name}.resolve_neg()")
+    try:
+        address = value.data_ptr()
+    except RuntimeError:  # vmap, grad and the like wrap tensors without memory
+        address = 0
+    if address == 0 and value.numel():
+        raise DeviceError(
+            f"{name} has no memory: it is traced, faked or transformed", do="import actcomp.torch, whose operators torch knows"
+        )
+    itemsize = ITEMSIZE[dtype]
+    strides = tuple([stride * itemsize for stride in value.stride()])
+    return Array(address, tuple(value.shape), strides, dtype, True, TORCH, value)
+
+
+def _empty_torch(like: Array, shape: Shape, strides: Shape) -> Array:
+    torch = sys.modules["torch"]
+    steps = [stride // like.itemsize for stride in strides]
+    owner = torch.empty_strided(shape, steps, dtype=like.owner.dtype, device="cpu")
+    return Array(owner.data_ptr(), shape, strides, like.dtype, True, TORCH, owner)
+
+
+def _torch_written(array: Array) -> None:
+    """Autograd must learn that a tensor which it may have saved has changed."""
+    if not array.owner.is_inference():
+        sys.modules["torch"].autograd.graph.increment_version(array.owner)
+
+
+TORCH = Kind("torch", _empty_torch, _owner, _torch_written)
+
+
+# JAX --------------------------------------------------------------------------------------------------------------
+
+JAX_ALIGNMENT = 64  # jax.device_put copies what is not aligned so
+
+
+def _read_jax(value: Any, name: str) -> Array:
+    jax = sys.modules["jax"]
+    if isinstance(value, jax.core.Tracer):
+        raise DeviceError(f"{name} is traced by JAX and has no memory", do="call outside jit, grad and vmap")
+    platforms = {device.platform for device in value.devices()}
+    if platforms != {"cpu"}:
+        where = ", ".join(sorted(platforms))
+        raise DeviceError(f"{name} lives on {where}; this kernel runs on the CPU", do="jax.device_put(x, jax.devices('cpu')[0])")
+    if len(value.devices()) != 1:
+        raise DeviceError(f"{name} is spread over {len(value.devices())} devices", do="gather it on one with jax.device_put")
+    view = np.asarray(value)  # no copy; read-only
+    dtype = _NUMPY_DTYPES.get(view.dtype) or _numpy_dtype(view.dtype, name)
+    # The view keeps the JAX array alive; the array itself is kept to know its device.
+    return Array(view.ctypes.data, view.shape, view.strides, dtype, False, JAX, (value, view))
+
+
+def _empty_jax(like: Array, shape: Shape, strides: Shape) -> Array:
+    """JAX arrays are C-contiguous whatever the strides of the operands are."""
+    source, view = like.owner
+    raw = np.empty(int(np.prod(shape, dtype=np.int64)) * like.itemsize + JAX_ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % JAX_ALIGNMENT
+    owner = raw[start : raw.size - JAX_ALIGNMENT + start].view(view.dtype).reshape(shape)
+    own_strides = contiguous_strides(shape, like.itemsize)
+    return Array(owner.ctypes.data, shape, own_strides, like.dtype, True, JAX, (source, owner))
+
+
+def _jax_result(array: Array) -> Any:
+    jax = sys.modules["jax"]
+    source, buffer = array.owner
+    (device,) = source.devices()
+    return jax.device_put(buffer, None if device == jax.devices()[0] else device, may_alias=True)
+
+
+JAX = Kind("JAX", _empty_jax, _jax_result)
+
+
+# Any other library with DLPack ------------------------------------------------------------------------------------
+
+
+def _read_dlpack(value: Any, name: str) -> Array:
+    """Results are made by the array's own namespace (``__array_namespace__``); without one they are NumPy arrays."""
+    what = dlpack.describe(value)
+    kind = Kind(type(value).__module__.split(".")[0], _empty_dlpack, _dlpack_result)
+    return Array(what.address, what.shape, what.strides, what.dtype, what.writable, kind, (value, what.capsule))
+
+
+def _empty_dlpack(like: Array, shape: Shape, strides: Shape) -> Array:
+    source = like.owner[0]
+    if not hasattr(source, "__array_namespace__"):
+        return _empty_numpy(like, shape, strides)
+    fresh = source.__array_namespace__().empty(shape, dtype=source.dtype)
+    made = _read_dlpack(fresh, "the result")
+    if not made.writable:
+        raise DeviceError(f"{made.kind.name} gives no memory to write to", do="pass a NumPy array")
+    return made
+
+
+def _dlpack_result(array: Array) -> Any:
+    return array.owner[0]

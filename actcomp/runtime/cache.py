@@ -1,0 +1,250 @@
+"""The disk cache: single files under the digest of their key, each checked by its own digest when it is read.
+
+``ACTCOMP_CACHE_DIR`` names the directory (else the platform's cache directory), ``ACTCOMP_CACHE_SIZE`` the limit in MB
+(default 256; 0 turns the cache off). The directory must belong to the user and be closed to others (0700), since what
+it holds is run. A file that is damaged, cut short or not ours counts as absent and is written anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import sys
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CacheError
+
+MAGIC = b"actcomp cache 1\n"
+DEFAULT_SIZE_MB = 256
+_SUFFIX = ".actc"
+_TEMPORARY = ".part"
+_TOUCH_AFTER_S = 600.0  # a file's time of last use is kept to this precision, so that a hit seldom writes
+_FORGET_TEMPORARY_AFTER_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one file holds: a header of plain JSON values, and bytes."""
+
+    header: dict[str, Any]
+    payload: bytes
+
+
+def directory() -> Path:
+    """The cache directory in use, whether it exists yet or not."""
+    named = os.environ.get("ACTCOMP_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "actcomp" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "actcomp"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actcomp"
+
+
+def size_limit() -> int:
+    """The limit in bytes. Raises CacheError if ACTCOMP_CACHE_SIZE is no number of megabytes."""
+    text = os.environ.get("ACTCOMP_CACHE_SIZE", "")
+    try:
+        megabytes = float(text) if text else float(DEFAULT_SIZE_MB)
+        if not 0 <= megabytes < 1e9:
+            raise ValueError
+    except ValueError:
+        raise CacheError(
+            f"ACTCOMP_CACHE_SIZE is {text!r}, which is no number of megabytes", do="set it to 256, say, or to 0 for no cache"
+        ) from None
+    return int(megabytes * 1e6)
+
+
+def size() -> int:
+    """Bytes that the cache's files take."""
+    return sum(status.st_size for _, status in _files(directory()))
+
+
+def clear() -> int:
+    """Removes every cached file, and says how many there were. Kernels already compiled keep working."""
+    removed = 0
+    for path, _ in _files(directory()):
+        removed += _remove(path)
+    return removed
+
+
+def read(key: str) -> Entry | None:
+    """What was last written under the key, or None."""
+    root = _usable_directory(create=False)
+    if root is None:
+        return None
+    path = _path(root, key)
+    try:
+        # No following of links: a link could name a file that others may write.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
+                return None
+            content = os.read(handle, status.st_size + 1)
+        finally:
+            os.close(handle)
+    except OSError:
+        return None
+    entry = _decode(content, key)
+    if entry is not None and time.time() - status.st_mtime > _TOUCH_AFTER_S:
+        _touch(path)
+    return entry
+
+
+def write(key: str, header: dict[str, Any], payload: bytes = b"") -> None:
+    """Stores under the key, replacing what was there; another process sees the old file or the new one, never a part.
+
+    A disk that is full or read-only costs the cache, not the result: one warning is given. Raises CacheError as
+    ``directory`` in ACTCOMP_CACHE_DIR cannot be used at all."""
+    root = _usable_directory(create=True)
+    if root is None:
+        return
+    path = _path(root, key)
+    temporary = root / f"{path.stem}.{os.getpid()}.{threading.get_ident()}{_TEMPORARY}"
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_encode(key, header, payload))
+        os.replace(temporary, path)
+    except OSError as fault:
+        _remove(temporary)
+        _warn_once(f"actcomp: nothing more is cached on disk: {fault}")
+        return
+    _trim(root, keep=path)
+
+
+def _encode(key: str, header: dict[str, Any], payload: bytes) -> bytes:
+    head = json.dumps({"key": _digest(key), "header": header}, sort_keys=True).encode()
+    body = len(head).to_bytes(4, "little") + head + payload
+    return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def _decode(content: bytes, key: str) -> Entry | None:
+    start = len(MAGIC) + 32
+    if not content.startswith(MAGIC) or len(content) < start + 4:
+        return None
+    body = memoryview(content)[start:]
+    if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
+        return None
+    length = int.from_bytes(body[:4], "little")
+    fields = json.loads(bytes(body[4 : 4 + length]))
+    if fields["key"] != _digest(key):
+        return None
+    return Entry(fields["header"], bytes(body[4 + length :]))
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _path(root: Path, key: str) -> Path:
+    return root / (_digest(key) + _SUFFIX)
+
+
+_checked: dict[str, Path | None] = {}
+_warned: set[str] = set()
+
+
+def _usable_directory(create: bool) -> Path | None:
+    """The directory once it is known to be private, None to run without.
+
+    Raises CacheError if the user named it and it cannot be used; the default directory only warns, once."""
+    named = os.environ.get("ACTCOMP_CACHE_DIR", "")
+    known = f"{named}\n{os.environ.get('XDG_CACHE_HOME')}\n{os.environ.get('ACTCOMP_CACHE_SIZE')}\n{os.environ.get('HOME')}"
+    if known in _checked:
+        root = _checked[known]
+        if root is None or root.is_dir():
+            return root
+    if size_limit() == 0:
+        _checked[known] = None
+        return None
+    root = directory()
+    if not create and not root.exists():
+        return None
+    fault, fix = _fault_of(root)
+    if fault is None:
+        _checked[known] = root
+        return root
+    if named:
+        raise CacheError(f"ACTCOMP_CACHE_DIR is {named!r}: {fault}", do=fix)
+    _warn_once(f"actcomp: nothing is cached on disk, since {root}: {fault} ({fix})")
+    _checked[known] = None
+    return None
+
+
+def _fault_of(root: Path) -> tuple[str | None, str]:
+    elsewhere = "name another directory in ACTCOMP_CACHE_DIR, or set ACTCOMP_CACHE_SIZE=0 for no cache"
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = os.stat(root)
+    except OSError as fault:
+        return f"it cannot be made: {fault.strerror or fault}", elsewhere
+    if not _is_ours(status):
+        return "it belongs to another user", elsewhere
+    if os.name == "posix" and status.st_mode & 0o077:
+        return f"others may enter it (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod 700 {root}"
+    if not os.access(root, os.W_OK | os.X_OK):
+        return "it cannot be written", elsewhere
+    return None, ""
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return os.name != "posix" or status.st_uid == os.geteuid()
+
+
+def _files(root: Path) -> list[tuple[str, os.stat_result]]:
+    """Our files and their state, left-over temporary ones too; what vanishes meanwhile is left out."""
+    found = []
+    try:
+        with os.scandir(root) as listing:
+            for item in listing:
+                if item.name.endswith((_SUFFIX, _TEMPORARY)):
+                    try:
+                        found.append((item.path, item.stat(follow_symlinks=False)))
+                    except FileNotFoundError:
+                        continue
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return found
+
+
+def _trim(root: Path, keep: Path) -> None:
+    """Removes the files unused for longest until the rest fits the limit; the one just written stays."""
+    files = _files(root)
+    now = time.time()
+    total, limit = sum(status.st_size for _, status in files), size_limit()
+    for path, status in sorted(files, key=lambda file: file[1].st_mtime):
+        stale = path.endswith(_TEMPORARY) and now - status.st_mtime > _FORGET_TEMPORARY_AFTER_S
+        if stale or (total > limit and path != os.fspath(keep) and path.endswith(_SUFFIX)):
+            _remove(path)
+            total -= status.st_size
+
+
+def _remove(path: str | Path) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:  # another process was faster, or the directory is read-only
+        return False
+    return True
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.utime(path)
+    except OSError:  # a read-only cache still serves
+        return
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
