@@ -1,0 +1,124 @@
+"""exp and expm1, and the pieces of them that other functions share.
+
+x = n ln(2) + r with an integer n and |r| <= ln(2)/2, exp(x) = 2**n exp(r). n comes from adding a magic number: the sum's
+last bits are n, and stay in the float until the final shift. ln(2) is cut into two floats; n times the first, subtracted by
+fma, leaves no error: both are multiples of the last place of x or of the cut, and the difference is below 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..builder import Value, fma, horner, rare, select
+from .registry import Elementary
+from .tables import LAYOUT, hex_floats
+
+LN2_F32 = hex_floats("0x1.62e42ep-1 0x1.efa39ep-25")
+LN2_F64 = hex_floats("0x1.62e42fefa39efp-1 0x1.abc9e3b39803fp-56")
+LN2 = {"f32": LN2_F32, "f64": LN2_F64}
+
+# exp(r), |r| <= ln(2)/2, degree 6, relative error 2**-28.3; degree 5 gives 2**-23.6, half an ulp of float32
+EXP_F32 = hex_floats("0x1p0 0x1p0 0x1.fffffcp-2 0x1.555492p-3 0x1.5558acp-5 0x1.12398p-7 0x1.6a515cp-10")
+# exp(r), |r| <= ln(2)/2, degree 11, relative error 2**-57.9
+EXP_F64 = hex_floats(
+    "0x1p0 0x1p0 0x1.000000000000ap-1 0x1.555555555550cp-3 0x1.55555555507a2p-5 0x1.111111112481bp-7 "
+    "0x1.6c16c18439169p-10 0x1.a01a01379af8cp-13 0x1.a0199a0a293cdp-16 0x1.71df0de76b501p-19 0x1.28ad63e61945bp-22 "
+    "0x1.ad9dae25e358p-26"
+)
+EXP = {"f32": EXP_F32, "f64": EXP_F64}
+
+# Up to this magnitude exp is normal and finite.
+EXP_USUAL = {"f32": 87.0, "f64": 708.0}
+# Below this exp may be under 2**-100 (f32), 2**-960 (f64).
+EXP_VANISHES = {"f32": -69.0, "f64": -665.0}
+
+
+def reduce_exponential(x: Value, low: Value | None = None) -> tuple[Value, Value, Value]:
+    """(turns, high, r): 2**n exp(r) = exp(x + low), n in the last bits of the float ``turns``.
+
+    r = high - n * LN2[1] + low rounded, high = x - n * LN2[0] without error. Needs |x| < 2**20 and |low| <= ulp(x).
+    """
+    magic = LAYOUT[x.type].magic
+    turns = fma(x, 1 / math.log(2), magic)
+    n = turns - magic
+    head, tail = LN2[x.type]
+    high = fma(n, -head, x)
+    r = fma(n, -tail, high) if low is None else high + fma(n, -tail, low)
+    return turns, high, r
+
+
+def power_of_two(turns: Value) -> Value:
+    """2**n as a float, for the n in the last bits of ``turns``; right for normal results."""
+    layout = LAYOUT[turns.type]
+    return ((turns.bits() << layout.mantissa_bits) + layout.one_bits).as_float()
+
+
+def scale_by_power_of_two(p: Value, turns: Value) -> Value:
+    """p * 2**n for the n in the last bits of ``turns``, by adding to the exponent: p and the result normal and finite."""
+    return (p.bits() + (turns.bits() << LAYOUT[p.type].mantissa_bits)).as_float()
+
+
+def scale_in_two_steps(p: Value, turns: Value, scale: int = 0) -> Value:
+    """p * 2**(n + scale), rounded once where it is subnormal, infinite where it overflows; p in [1/4, 4] or NaN."""
+    layout = LAYOUT[p.type]
+    total = turns.bits() - (layout.magic_bits - scale)
+    half = total.shift_arithmetic(1)
+    for count in (half, total - half):
+        p = p * ((count + layout.bias) << layout.mantissa_bits).as_float()
+    return p
+
+
+def clamp(x: Value, low: float, high: float) -> Value:
+    """x limited to [low, high]; NaN stays."""
+    constant = x.builder.const
+    return constant(low, x.type).maximum(constant(high, x.type).minimum(x))
+
+
+def exp_reduced(r: Value) -> Value:
+    """exp(r) for |r| <= ln(2)/2."""
+    return horner(r, EXP[r.type])
+
+
+def exp_core(x: Value, low: Value | None = None, scale: int = 0) -> Value:
+    """exp(x + low) * 2**scale for every x; |low| <= ulp(x), not looked at where the result is 0 or infinite.
+
+    low is added to the reduced argument, where it still counts: exp(-x*x/2) needs the low part of the square. With a
+    scale the result is right also where exp alone would over- or underflow; that form is always the slow one.
+    """
+    if scale:
+        return _exp_slow(x, low, scale)
+    turns, _, r = reduce_exponential(x, low)
+    usual = scale_by_power_of_two(exp_reduced(r), turns)
+    return rare(~(abs(x) <= EXP_USUAL[x.type]), usual, _exp_slow(x, low, 0))
+
+
+def _exp_slow(x: Value, low: Value | None, scale: int) -> Value:
+    layout = LAYOUT[x.type]
+    ln2 = math.log(2)
+    lowest = -(layout.bias + layout.mantissa_bits + 2 + scale) * ln2
+    inside = clamp(x, lowest, (layout.bias + 2 - scale) * ln2)
+    if low is not None:
+        low = select(inside.eq(x), low, 0.0)
+    turns, _, r = reduce_exponential(inside, low)
+    return scale_in_two_steps(exp_reduced(r), turns, scale)
+
+
+def exp(x: Value, scale: int = 0) -> Value:
+    """exp(x) * 2**scale for every x."""
+    return exp_core(x, scale=scale)
+
+
+def exp_vanishes(x: Value) -> Value:
+    """True wherever exp(x) may be below 2**-100 (f32), 2**-960 (f64)."""
+    return x < EXP_VANISHES[x.type]
+
+
+ROWS = (
+    Elementary(
+        "exp",
+        exp,
+        bound_ulps={"f32": 1.0, "f64": 1.0},
+        vanishes=exp_vanishes,
+        hard_points=(-745.14, -708.4, 709.79, -103.98, -87.34, 88.73, *EXP_USUAL.values(), -87.0, -708.0, 0.34657359),
+    ),
+)
