@@ -66,6 +66,8 @@ class _Reader:
         nesting = _deepest_bracket(self.text)
         if nesting > MAX_DEPTH:
             raise UnsupportedExpression(f"brackets nest {nesting} deep, the limit is {MAX_DEPTH}", do="flatten it")
+        if re.search(r"\d{401}", self.text):
+            raise UnsupportedExpression("a number has more than 400 digits", do="use fewer digits")
         try:
             tree = ast.parse(self.text, mode="eval").body
         except SyntaxError as error:

@@ -1,0 +1,74 @@
+"""Every rewriting rule is an identity, by balls, and fires on the spelling that it is for."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import sympy as sp
+
+import actcomp as ac
+from actcomp import functions as fn
+from actcomp.calculus import balls
+from actcomp.calculus.stabilise import RULES, stabilise
+
+x = sp.Symbol("x", real=True)
+y = sp.Symbol("y", real=True)
+
+# rule name -> spellings that it must change
+SPELLINGS = {
+    "reciprocal_of_one_plus_exp": [1 / (1 + sp.exp(-x)), x * (1 + sp.exp(2 * x)) ** -3],
+    "exp_times_sigmoid": [sp.exp(x) / (1 + sp.exp(x)), y * sp.exp(3 * x) / (1 + sp.exp(3 * x)), fn.sigmoid(x) * fn.sigmoid(-x)],
+    "tanh_by_exponentials": [(sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)), y * (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x))],
+    "log_of_sum": [sp.log(1 + sp.exp(x)), sp.log(1 + x**2), sp.log(1 / (1 + sp.exp(-x)))],
+    "log1p_of_exp": [fn.log1p(sp.exp(-x))],
+    "tanh_of_softplus": [sp.tanh(sp.log(1 + sp.exp(x)))],
+    "sech2_of_softplus": [fn.sech2(fn.softplus(2 * x))],
+    "constant_plus_function": [
+        1 - sp.exp(x), sp.exp(x) - 1, 3 * sp.exp(x) - 3, 1 + sp.tanh(x), 2 - 2 * sp.tanh(x), 1 - sp.erf(x),
+        (1 + sp.erf(x / sp.sqrt(2))) / 2, 1 - fn.sigmoid(x), 1 - fn.Phi(x), 1 - sp.cos(x), 1 + sp.cos(x),
+        1 - sp.tanh(x) ** 2, 1 - fn.sech2(x), y + 1 - sp.exp(x),
+    ],
+    "linear_minus_tanh": [x - sp.tanh(x), 2 * x - 2 * sp.tanh(x) + y, sp.tanh(3 * x) - 3 * x],
+    "one_plus_double_sine": [1 + 2 * sp.sin(x) * sp.cos(x), 1 - 2 * sp.sin(x) * sp.cos(x), 3 + 6 * sp.sin(x) * sp.cos(x) + y],
+}  # fmt: skip
+
+
+def test_every_rule_has_spellings():
+    assert {rule.__name__ for _, rule in RULES} == set(SPELLINGS)
+
+
+@pytest.mark.parametrize(("name", "spelling"), [(n, s) for n, group in SPELLINGS.items() for s in group], ids=str)
+def test_a_rule_fires_and_is_an_identity(name, spelling):
+    stable = stabilise(spelling)
+    assert stable != spelling
+    draw = random.Random(f"{name} {spelling}")
+    for _ in range(20):
+        point = {x: draw.uniform(-6, 6), y: draw.uniform(-3, 3)}
+        difference = balls.evaluate(spelling - stable, point, 200) if spelling - stable != 0 else 0
+        assert difference == 0 or abs(float(difference.mid())) < 1e-40
+
+
+def test_every_rule_is_needed():
+    """Without its rule, some spelling of each stays as it was: no row is dead."""
+    from actcomp.calculus import stabilise as module
+
+    for row in RULES:
+        module.RULES = tuple(other for other in RULES if other is not row)
+        try:
+            results = [stabilise(spelling) for spelling in SPELLINGS[row[1].__name__]]
+        finally:
+            module.RULES = RULES
+        assert results != [stabilise(spelling) for spelling in SPELLINGS[row[1].__name__]], row[1].__name__
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x*sigmoid(x)", "x/(1 + exp(-x))", "x*exp(x)/(1 + exp(x))", "x*(1 - 1/(1 + exp(x)))"],
+)
+def test_silu_in_any_spelling_is_one_form(text):
+    assert stabilise(ac.activation(text).expression) == x * fn.sigmoid(x)
+
+
+def test_mish_as_written_becomes_one_gate():
+    assert stabilise(ac.activation("x * tanh(log(1 + exp(x)))").expression) == x * fn.tanh_softplus(x)
