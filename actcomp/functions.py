@@ -132,6 +132,10 @@ class maximum(RealFunction):
     nargs: Any = 2
 
     @classmethod
+    def eval(cls, a: Any, b: Any) -> sp.Expr | None:
+        return max(a, b) if a.is_Rational and b.is_Rational else None
+
+    @classmethod
     def definition(cls, a: Any, b: Any) -> sp.Expr:
         return sp.Max(a, b)
 
@@ -140,6 +144,10 @@ class minimum(RealFunction):
     """The smaller argument. Ordered, unlike SymPy's Min: at a tie the slope is that of the last argument."""
 
     nargs: Any = 2
+
+    @classmethod
+    def eval(cls, a: Any, b: Any) -> sp.Expr | None:
+        return min(a, b) if a.is_Rational and b.is_Rational else None
 
     @classmethod
     def definition(cls, a: Any, b: Any) -> sp.Expr:
