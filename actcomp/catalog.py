@@ -65,7 +65,7 @@ _ROWS = (
     ),
     Entry(
         "gelu", "x*Phi(x)", torch="torch.nn.functional.gelu", keras="gelu", jax="jax.nn.gelu(approximate=False)",
-        source="arXiv:1606.08415", claims=Claims("-0.1289045", "1.1289045", slope_sum="1"),
+        source="arXiv:1606.08415", claims=Claims("-0.12890414518515478", "1.12890414518515478", slope_sum="1"),
     ),
     Entry(
         "gelu_tanh", "0.5*x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))",
