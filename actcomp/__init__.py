@@ -44,24 +44,28 @@ _LANGUAGE = (
     "tanh", "erf", "erfc", "Phi", "phi", "sigmoid", "logsigmoid", "softplus", "relu", "pi", "e",
 )  # fmt: skip
 
-__all__ = ["__version__", "cache", *_PUBLIC, *_LANGUAGE]
+__all__ = ["__version__", "cache", *_PUBLIC, *_LANGUAGE]  # noqa: PLE0604 (names of the tables above)
 
 if TYPE_CHECKING:
-    from .activation import Activation, Parameter, activation
-    from .api import compile, get_num_threads, set_num_threads, show, verify
-    from .catalog import CATALOG
-    from .errors import (
-        ActcompError,
-        CacheError,
-        DeviceError,
-        DTypeError,
-        NotDifferentiable,
-        ParseError,
-        ShapeError,
-        UnsupportedExpression,
-    )
-    from .kernel import Kernel
-    from .runtime import cache
+    from .activation import Activation as Activation
+    from .activation import Parameter as Parameter
+    from .activation import activation as activation
+    from .api import compile as compile
+    from .api import get_num_threads as get_num_threads
+    from .api import set_num_threads as set_num_threads
+    from .api import show as show
+    from .api import verify as verify
+    from .catalog import CATALOG as CATALOG
+    from .errors import ActcompError as ActcompError
+    from .errors import CacheError as CacheError
+    from .errors import DeviceError as DeviceError
+    from .errors import DTypeError as DTypeError
+    from .errors import NotDifferentiable as NotDifferentiable
+    from .errors import ParseError as ParseError
+    from .errors import ShapeError as ShapeError
+    from .errors import UnsupportedExpression as UnsupportedExpression
+    from .kernel import Kernel as Kernel
+    from .runtime import cache as cache
 
 
 def __getattr__(name: str) -> Any:

@@ -147,7 +147,7 @@ def _override(found: Activation, given: Mapping[str, Parameter], name: str | Non
     unknown = set(given) - {p.name for p in found.parameters}
     if unknown:
         raise ParseError(
-            f"{found.name} has no parameter {sorted(unknown)[0]!r}",
+            f"{found.name} has no parameter {min(unknown)!r}",
             do="its parameters: " + (", ".join(p.name for p in found.parameters) or "none"),
         )
     merged = tuple(given.get(p.name, p) for p in found.parameters)
@@ -179,7 +179,7 @@ def _choose_inputs(
 def _trace(
     function: Callable[..., Any], given: Mapping[str, Parameter], name: str | None, domain: tuple[float, float]
 ) -> Activation:
-    label = name or getattr(function, "__name__", "f")
+    label: str = name or getattr(function, "__name__", "f")
     inputs, found = [], {}
     for argument in inspect.signature(function).parameters.values():
         if argument.kind not in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
@@ -190,7 +190,7 @@ def _trace(
             found[argument.name] = _as_parameter(argument.name, argument.default)
     unknown = set(given) - set(found)
     if unknown:
-        raise ParseError(f"{label} has no parameter {sorted(unknown)[0]!r}", do=f"its parameters: {', '.join(found)}")
+        raise ParseError(f"{label} has no parameter {min(unknown)!r}", do=f"its parameters: {', '.join(found)}")
     found.update(given)
     symbols = {key: sp.Symbol(key, real=True) for key in [*inputs, *found]}
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,7 @@ _ROWS = (
 CATALOG: dict[str, Entry] = {entry.name: entry for entry in _ROWS}
 
 
-@lru_cache(maxsize=None)
+@cache
 def catalog_activation(name: str) -> Activation:
     """The catalog entry as an Activation at its default parameters."""
     from .activation import activation

@@ -167,12 +167,11 @@ class _Reader:
         return sp.Add(*values) if operators == _CHAINS[0] else sp.Mul(*values)
 
     def power(self, node: ast.BinOp, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
-        if exponent.is_number and not (exponent.is_Rational and abs(exponent.p) <= MAX_EXPONENT and exponent.q <= 1000):
-            if exponent.is_Rational:
-                raise UnsupportedExpression(
-                    f"the exponent {str(exponent)[:30]} is above {MAX_EXPONENT} or too fine a fraction",
-                    do="use exp(y*log(x)), or a smaller exponent",
-                )
+        if exponent.is_Rational and (abs(exponent.p) > MAX_EXPONENT or exponent.q > 1000):
+            raise UnsupportedExpression(
+                f"the exponent {str(exponent)[:30]} is above {MAX_EXPONENT} or too fine a fraction",
+                do="use exp(y*log(x)), or a smaller exponent",
+            )
         if base.is_number and exponent.is_number:
             if base.is_zero and exponent.is_negative:
                 self.fail(node, "division by zero", "divide by something else")

@@ -150,7 +150,10 @@ def _torch(formula: Formula, x: Any, dy: Any, compiled: bool) -> list[Contender]
     into = None
     if torch_out := _torch_out(formula):
         buffer = torch.empty_like(tx)
-        into = lambda: torch_out(tx, buffer)  # noqa: E731
+
+        def into() -> Any:
+            return torch_out(tx, buffer)
+
     found = [Contender("torch", lambda: eager(tx), into, gradient(eager))]
     if compiled:
         import torch._functorch.config

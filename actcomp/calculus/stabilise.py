@@ -68,9 +68,9 @@ def tanh_by_exponentials(node: sp.Mul) -> Any:
             continue
         for first, second in (factor.base.args[:2], factor.base.args[1::-1]):
             difference = first - second
-            if isinstance(first, sp.exp) and second == sp.exp(-first.args[0]) and len(factor.base.args) == 2:
-                if difference in node.args:
-                    return node / (factor * difference) * sp.tanh(first.args[0])
+            opposite = isinstance(first, sp.exp) and second == sp.exp(-first.args[0]) and len(factor.base.args) == 2
+            if opposite and difference in node.args:
+                return node / (factor * difference) * sp.tanh(first.args[0])
     return None
 
 

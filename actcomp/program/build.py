@@ -64,7 +64,7 @@ class _Maker:
         values |= {s: self.builder.input(f"p.{s}", type, "uniform") for s in self.parameters}
         self.tracer = Tracer(self.builder, type, values)
         self.expression = stabilise(activation.expression)
-        self.slopes = {}
+        self.slopes: dict[sp.Symbol, sp.Expr] = {}
 
     def slope(self, symbol: sp.Symbol) -> sp.Expr:
         if symbol not in self.slopes:

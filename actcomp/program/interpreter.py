@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def interpret(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
     values: list[Any] = []
     with np.errstate(all="ignore"):
         for operation in program.operations:
-            values.append(_evaluate(operation, values, arrays))
+            values.append(evaluate(operation, values, arrays))
     results = {}
     for output in program.outputs:
         value = np.broadcast_to(values[output.value], shape)
@@ -37,7 +37,8 @@ def interpret(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return results
 
 
-def _evaluate(operation: Operation, values: list[Any], arrays: Mapping[str, Any]) -> Any:
+def evaluate(operation: Operation, values: Sequence[Any], arrays: Mapping[str, Any]) -> Any:
+    """One operation on the values before it."""
     if operation.name == "const":
         return np.asarray(constant_value(operation.payload, operation.type))
     if operation.name == "input":

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .builder import Builder, Value, constant_bits
+from .builder import Builder, Value, constant_bits, constant_value
 from .elementary import ELEMENTARY
 from .guards import guard_vanishing
-from .interpreter import interpret
+from .interpreter import evaluate
 from .primitives import FLOATS, NUMPY_TYPE, WIDTH_BITS
 from .program import Operation, Output, Program, check
 
@@ -109,10 +109,10 @@ def fold_constants(program: Program) -> Program:
         known = [builder.operations[value.index] for value in operands]
         if not operands or operation.name == "call" or any(op.name != "const" for op in known):
             return _identity(builder, operation, operands)
-        scratch = Builder()
-        copies = tuple(scratch.emit("const", (), op.type, op.payload) for op in known)
-        scratch.output("value", scratch.emit(operation.name, copies, operation.type, operation.payload))
-        value = np.asarray(interpret(scratch.build(), {})["value"])
+        values = [np.asarray(constant_value(op.payload, op.type)) for op in known]
+        local = Operation(operation.name, tuple(range(len(values))), operation.type, operation.payload)
+        with np.errstate(all="ignore"):
+            value = np.asarray(evaluate(local, values, {}))
         if operation.type in FLOATS and np.isnan(value):
             return None  # a NaN's sign and payload are no part of the meaning, so the operation stays
         return builder.const_bits(_bits(value, operation.type), operation.type)

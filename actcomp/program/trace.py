@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import sympy as sp
@@ -88,7 +89,7 @@ class Tracer:
         degrees = sorted(coefficients, reverse=True)
         total = self.value(coefficients[degrees[0]])
         is_one = coefficients[degrees[0]] == 1
-        for higher, lower in zip(degrees, degrees[1:], strict=False):
+        for higher, lower in pairwise(degrees):
             power = self._power(symbol, sp.Integer(higher - lower))
             total = (power if is_one else total * power) + self.value(coefficients[lower])
             is_one = False
