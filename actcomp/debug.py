@@ -1,0 +1,45 @@
+"""What the compiler says of its own work, on standard error, by the level in ACTCOMP_DEBUG.
+
+1 cache and time, 2 the table of passes, 3 the Program after each pass, 4 emitted source, 5 assembly; a level includes those
+below it, and 0 (the default) says nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+CACHE, PASSES, PROGRAMS, SOURCE, ASSEMBLY = 1, 2, 3, 4, 5
+
+
+def _read_level() -> int:
+    text = os.environ.get("ACTCOMP_DEBUG", "").strip()
+    return int(text) if text.isdigit() else 0
+
+
+_LEVEL = _read_level()
+
+
+def level() -> int:
+    """ACTCOMP_DEBUG as it was when actcomp was imported; 0 where it is unset or no number."""
+    return _LEVEL
+
+
+def say(at: int, text: str) -> None:
+    """Prints the text if the level is ``at`` or more."""
+    if _LEVEL >= at:
+        print(text.rstrip("\n"), file=sys.stderr, flush=True)
+
+
+class PassTable:
+    """Prints a row for each pass that ran: what it left, and how long it took."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+
+    def row(self, name: str, operations: int, milliseconds: float) -> None:
+        """Prints one row at level 2; the title comes before the first."""
+        if self._title:
+            say(PASSES, f"{self._title}\n  {'pass':<28}{'operations':>10}{'ms':>10}")
+            self._title = ""
+        say(PASSES, f"  {name:<28}{operations:>10}{milliseconds:>10.2f}")
