@@ -1,0 +1,40 @@
+"""Tables of sin, cos and atan. INVERSE_TWO_PI is no polynomial: floor(2**1280 / (2 pi)), which its test recomputes."""
+
+from __future__ import annotations
+
+import mpmath
+
+from .minimax import DIGITS, Fit, minimax
+
+BITS = {"f32": 24, "f64": 53}
+
+
+def pi(precision: str) -> Fit:
+    """Three parts, each cut towards zero to the type's length."""
+    with mpmath.workdps(DIGITS):
+        rest, parts = +mpmath.pi, []
+        for _ in range(3):
+            unit = mpmath.mpf(2) ** (mpmath.floor(mpmath.log(rest, 2)) + 1 - BITS[precision])
+            parts.append(float(mpmath.floor(rest / unit) * unit))
+            rest -= parts[-1]
+        return Fit(tuple(parts), precision, float(rest))
+
+
+def sin(precision: str, degree: int, beyond: float) -> Fit:
+    """sin(r), 0 < r <= pi/2 + beyond, in odd powers, the first coefficient 1: relative error."""
+    return minimax(
+        mpmath.sin,
+        (0, lambda: mpmath.pi / 2 + beyond),
+        degree,
+        precision=precision,
+        fixed={1: 1.0},
+        parity="odd",
+    )
+
+
+RECIPES = {
+    "PI_F32": lambda: pi("f32"),
+    "PI_F64": lambda: pi("f64"),
+    "SIN_F32": lambda: sin("f32", 9, 2.0**-8),
+    "SIN_F64": lambda: sin("f64", 17, 2.0**-20),
+}
