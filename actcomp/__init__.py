@@ -33,7 +33,7 @@ _PUBLIC = {
     **dict.fromkeys(
         (
             "ActcompError", "ParseError", "UnsupportedExpression", "NotDifferentiable", "DTypeError", "ShapeError",
-            "DeviceError", "CacheError",
+            "DeviceError", "CacheError", "ArgumentError",
         ),
         "errors",
     ),
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .api import verify as verify
     from .catalog import CATALOG as CATALOG
     from .errors import ActcompError as ActcompError
+    from .errors import ArgumentError as ArgumentError
     from .errors import CacheError as CacheError
     from .errors import DeviceError as DeviceError
     from .errors import DTypeError as DTypeError

@@ -45,3 +45,7 @@ class DeviceError(ActcompError, ValueError):
 
 class CacheError(ActcompError):
     """The cache directory cannot be used as asked."""
+
+
+class ArgumentError(ActcompError, TypeError):
+    """A call has too many or too few inputs, or names a parameter that the kernel does not have."""

@@ -69,26 +69,51 @@ def is_weak(value: Any) -> bool:
     return type(value) is float or type(value) is int
 
 
-def full_like(like: Array, number: float) -> Array:
-    """A 0-d array of the same library and element type that holds the number."""
+def number_like(like: Array, number: float) -> Array:
+    """A 0-d array of the same library and element type that holds the number, rounded once."""
     fresh = like.kind.empty(like, (), ())
-    as_numpy(fresh)[...] = number
+    store(fresh, np.float64(number))
     return fresh
 
 
-def as_numpy(array: Array) -> np.ndarray[Any, Any]:
-    """A NumPy view of the memory (bfloat16 through ml_dtypes); valid while the owner lives."""
-    if isinstance(array.owner, np.ndarray):
-        return array.owner
+def load(array: Array) -> np.ndarray[Any, Any]:
+    """The elements as float64, float32 or float16 (a view), or bfloat16 widened to float32 (a copy)."""
+    view = raw(array)
+    return (view.astype(np.uint32) << 16).view(np.float32) if array.dtype == "bf16" else view
+
+
+def store(array: Array, values: np.ndarray[Any, Any] | np.float64) -> None:
+    """Writes float64 values, each rounded once to the array's element type."""
+    target = raw(array)
+    if array.dtype == "bf16":
+        target[...] = _bfloat16_bits(np.asarray(values, np.float64))
+    else:
+        with np.errstate(all="ignore"):
+            target[...] = values
+
+
+def _bfloat16_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Round to nearest even, once: by way of float32 rounded to odd, whose last bit says that something was cut off."""
+    with np.errstate(all="ignore"):
+        near = values.astype(np.float32)
+        bits = near.view(np.uint32).astype(np.int64)
+        inexact = np.isfinite(near) & (near.astype(np.float64) != values) & ((bits & 1) == 0)
+        away = np.abs(near.astype(np.float64)) < np.abs(values)
+    bits = np.where(inexact, np.where(away, bits + 1, bits - 1), bits)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype(np.uint16)
+
+
+def raw(array: Array) -> np.ndarray[Any, Any]:
+    """A NumPy view of the memory, bfloat16 as its bits (uint16); valid while the array's owner lives."""
     interface = {
         "version": 3,
-        "data": (array.address or 1, not array.writable),
+        "data": (array.address or 1, not array.writable),  # NumPy takes no NULL, not even for no elements
         "shape": array.shape,
         "strides": array.strides,
-        "typestr": {"f64": "<f8", "f32": "<f4", "f16": "<f2", "bf16": "<u2"}[array.dtype],
+        "typestr": {"f64": "=f8", "f32": "=f4", "f16": "=f2", "bf16": "=u2"}[array.dtype],
     }
-    view = np.asarray(_Exposed(interface, array.owner))
-    return view.view(_bfloat16()) if array.dtype == "bf16" else view
+    return np.asarray(_Exposed(interface, array.owner))
 
 
 class _Exposed:
@@ -168,7 +193,7 @@ def _read_numbers(value: Any, name: str) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as fault:
-        raise ShapeError(f"{name} is no rectangular list of numbers: {fault}", do="make all rows equally long") from fault
+        raise ShapeError(f"{name} is no array of numbers: {fault}", do="make all rows equally long") from fault
     if isinstance(value, (list, tuple)) and array.dtype.kind in "iu":
         array = array.astype(np.float64)
     elif not isinstance(value, (list, tuple)):
@@ -197,6 +222,11 @@ def _owner(array: Array) -> Any:
 NUMPY = Kind("NumPy", _empty_numpy, _owner)
 
 
+def scratch(like: Array, shape: Shape) -> Array:
+    """C-contiguous NumPy memory of the element type of ``like``."""
+    return _empty_numpy(like, shape, contiguous_strides(shape, like.itemsize))
+
+
 # torch ------------------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +248,8 @@ def _read_torch(value: Any, name: str) -> Array:
         address = 0
     if address == 0 and value.numel():
         raise DeviceError(
-            f"{name} has no memory: it is traced, faked or transformed", do="import actcomp.torch, whose operators torch knows"
+            f"{name} has no memory: it is traced, faked or transformed",
+            do="import actcomp.torch, whose operators torch knows",
         )
     itemsize = ITEMSIZE[dtype]
     strides = tuple([stride * itemsize for stride in value.stride()])
@@ -250,12 +281,11 @@ def _read_jax(value: Any, name: str) -> Array:
     jax = sys.modules["jax"]
     if isinstance(value, jax.core.Tracer):
         raise DeviceError(f"{name} is traced by JAX and has no memory", do="call outside jit, grad and vmap")
-    platforms = {device.platform for device in value.devices()}
-    if platforms != {"cpu"}:
-        where = ", ".join(sorted(platforms))
-        raise DeviceError(f"{name} lives on {where}; this kernel runs on the CPU", do="jax.device_put(x, jax.devices('cpu')[0])")
-    if len(value.devices()) != 1:
-        raise DeviceError(f"{name} is spread over {len(value.devices())} devices", do="gather it on one with jax.device_put")
+    devices = value.devices()
+    if len(devices) != 1 or next(iter(devices)).platform != "cpu":
+        where = ", ".join(sorted(str(device) for device in devices))
+        fix = f"jax.device_put({name}, jax.devices('cpu')[0])"
+        raise DeviceError(f"{name} lives on {where}; this kernel runs on one CPU device", do=fix)
     view = np.asarray(value)  # no copy; read-only
     dtype = _NUMPY_DTYPES.get(view.dtype) or _numpy_dtype(view.dtype, name)
     # The view keeps the JAX array alive; the array itself is kept to know its device.

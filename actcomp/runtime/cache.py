@@ -58,7 +58,8 @@ def size_limit() -> int:
             raise ValueError
     except ValueError:
         raise CacheError(
-            f"ACTCOMP_CACHE_SIZE is {text!r}, which is no number of megabytes", do="set it to 256, say, or to 0 for no cache"
+            f"ACTCOMP_CACHE_SIZE is {text!r}, which is no number of megabytes",
+            do="set it to 256, say, or to 0 for no cache",
         ) from None
     return int(megabytes * 1e6)
 

@@ -17,7 +17,7 @@ CPU_DEVICES = (1, 3)  # kDLCPU; kDLCUDAHost is pinned host memory
 DEVICE_NAMES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA managed memory", 14: "oneAPI"}
 _READ_ONLY = 1
 _INTEGER, _UNSIGNED, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
-_CODE_NAMES = {_INTEGER: "int", _UNSIGNED: "uint", _FLOAT: "float", _BFLOAT: "bfloat", _COMPLEX: "complex", _BOOL: "bool"}
+_CODES = {_INTEGER: "int", _UNSIGNED: "uint", _FLOAT: "float", _BFLOAT: "bfloat", _COMPLEX: "complex", _BOOL: "bool"}
 _DTYPES = {(_FLOAT, 64): "f64", (_FLOAT, 32): "f32", (_FLOAT, 16): "f16", (_BFLOAT, 16): "bf16"}
 
 
@@ -77,7 +77,7 @@ def describe(array: Any) -> Description:
     tensor, writable = _tensor(capsule)
     dtype = _DTYPES.get((tensor.code, tensor.bits)) if tensor.lanes == 1 else None
     if dtype is None:
-        what = f"{_CODE_NAMES.get(tensor.code, 'type ' + str(tensor.code))}{tensor.bits}"
+        what = f"{_CODES.get(tensor.code, 'type ' + str(tensor.code))}{tensor.bits}"
         raise DTypeError(
             f"{name} holds {what}; an activation takes float64, float32, float16 or bfloat16",
             do='x.astype("float32")',

@@ -67,7 +67,7 @@ def memory_order(shape: Shape, operands: Sequence[Shape]) -> tuple[int, ...]:
     """The axes from the slowest to the fastest in memory: NumPy's order "K".
 
     An axis moves inwards only past an axis that it should follow by some operand and by none should precede; zero
-    strides say nothing. This is the insertion sort of NumPy's iterator, so that results get the layout NumPy's would."""
+    strides say nothing. This is the insertion sort of NumPy's iterator, and gives its layouts."""
     order: list[int] = []  # from the fastest to the slowest
     for axis in range(len(shape) - 1, -1, -1):
         place = len(order)

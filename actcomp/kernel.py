@@ -1,0 +1,314 @@
+"""Kernel: a compiled activation, called on arrays. What ``ac.compile`` returns."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import threading
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArgumentError
+from .program.program import Program
+from .program.source import KernelSource
+from .runtime import engine
+from .runtime.arrays import Array, load, read, scratch, store
+from .runtime.launch import check_out, common_shape, fresh, launch, read_all, require_broadcast
+from .runtime.layout import Shape, contiguous_strides
+from .runtime.parameters import Setting, read_parameters, uniform_values
+from .runtime.reduce import sum_to_axes, sum_to_shape
+
+if TYPE_CHECKING:
+    from .runtime.fastcall import Entry
+    from .runtime.native import Native
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call, checked: its code, the operands by the names of the Program's inputs, the result's shape."""
+
+    native: Native
+    operands: dict[str, Array]
+    inputs: dict[str, Array]
+    shape: Shape
+    settings: dict[str, Setting]
+
+    def fresh(self) -> Array:
+        """Memory for a result."""
+        inputs = list(self.inputs.values())
+        return fresh(inputs[0], self.shape, inputs)
+
+    def run(self, outputs: Mapping[str, Array]) -> dict[str, float]:
+        """Fills the outputs; gives the sums by name."""
+        operands = [(outputs if o.is_output else self.operands)[o.name] for o in self.native.operands]
+        sums = launch(self.native, operands, self.shape, uniform_values(self.native.uniforms, self.settings))
+        for array in outputs.values():
+            if array.kind.written is not None:
+                array.kind.written(array)
+        return sums
+
+
+class Kernel:
+    """An activation as machine code: forward, backward, double backward, made for each dtype at its first use.
+
+    **Arrays.** NumPy arrays, torch tensors, JAX arrays and whatever else offers ``__dlpack__`` on the CPU, of float64,
+    float32, float16 or bfloat16 (in NumPy: ml_dtypes), in any layout, are read where they lie. The result is of the
+    same library and element type, shaped as the inputs broadcast together, laid out in memory as they are. Python
+    numbers and lists of numbers count as float64 NumPy arrays; beside an array a Python number takes its element type.
+    0-d in, 0-d array out. Several inputs must agree in library and element type.
+
+    **Parameters** are keywords: a number, anything with one element, or, for a parameter declared per channel, an array
+    of shape (channels,). They are rounded to float32 for float32, float16 and bfloat16 arrays.
+
+    **torch.** Results carry no history: gradients are not tracked through a Kernel called directly, whatever
+    ``requires_grad`` says. ``actcomp.torch`` has the differentiable form.
+
+    Errors, all before anything is written: ArgumentError (inputs, parameters), DTypeError, ShapeError (broadcasting,
+    ``out``), DeviceError (memory that the CPU does not reach, arrays of two libraries).
+    """
+
+    def __init__(self, source: KernelSource) -> None:
+        self.source = source
+        self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
+        self._lock = threading.RLock()
+        self._entry: Entry | None = None
+        self._in_front: set[str] = set()
+        self._call: Callable[..., Any] = self._first_call
+
+    # What it is -------------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The formula, or the name it was given."""
+        return self.source.name
+
+    @property
+    def saves(self) -> str:
+        """What backward wants of the forward pass: "input"."""
+        return self.source.saves
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs, in the order of calls."""
+        return self.source.inputs
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Default values of the parameters by name."""
+        return {parameter.name: parameter.default for parameter in self.source.parameters}
+
+    def __repr__(self) -> str:
+        words = [repr(self.name), f"inputs=({', '.join(self.inputs)})"]
+        if self.parameters:
+            words.append(f"parameters=({', '.join(f'{name}={value:g}' for name, value in self.parameters.items())})")
+        words.append(f"saves={self.saves!r}")
+        if self._natives:
+            words.append(f"compiled=({', '.join(self._compiled())})")
+        return f"Kernel({', '.join(words)})"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        parameters = ", ".join(
+            f"{p.name} = {p.default:g}" + ("" if p.axis is None else f" per channel, axis {p.axis}")
+            for p in self.source.parameters
+        )
+        rows = [("inputs", ", ".join(self.inputs)), ("parameters", parameters), ("saves", self.saves)]
+        rows.append(("compiled", ", ".join(self._compiled())))
+        body = "".join(f"<tr><td>{key}</td><td>{html.escape(value or 'none')}</td></tr>" for key, value in rows)
+        return f"<table><caption>Kernel <code>{html.escape(self.name)}</code></caption>{body}</table>"
+
+    def _compiled(self) -> list[str]:
+        return sorted({f"{variant} {dtype}" for variant, dtype, _ in self._natives})
+
+    def __copy__(self) -> Kernel:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
+        return self
+
+    # Calls ------------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
+        any layout; it may be an input itself, but not overlap one otherwise. Other keywords are parameters."""
+        return self._call(*inputs, **options)
+
+    def forward_and_derivative(self, *inputs: Any, **parameters: Any) -> tuple[Any, ...]:
+        """(y, dy/dx1, ..., dy/dxk) at each element, all of the result's shape."""
+        call = self._prepare("derivative", inputs, parameters)
+        results = {name: call.fresh() for name in ("y", *(f"d.{name}" for name in self.inputs))}
+        call.run(results)
+        return tuple(array.kind.result(array) for array in results.values())
+
+    def backward(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
+        """The gradients, from the inputs and the gradient dy with respect to y: ``backward(x, dy)``,
+        ``backward(a, b, dy)``.
+
+        dy has the shape of the result or broadcasts to it. One input and no parameters: dx. Else a named tuple with
+        a field for each input, then for each parameter. The gradient of an input has its shape: where the input was
+        broadcast, the sum (float64, by a fixed tree, of the elements' gradients in the arrays' element type). That of
+        a parameter is a sum in float64 by a fixed tree, the same bits for any layout and number of threads; it comes
+        as the parameter was given: a float for a number, else an array of its library, element type and shape.
+        ``out=``: where to write dx, for kernels of one input."""
+        call = self._prepare("backward", arrays, parameters)
+        return self._gradients(call, {f"d.{name}": name for name in self.inputs}, out)
+
+    def double_backward(self, *arrays: Any, **parameters: Any) -> Any:
+        """The gradients of backward itself: ``double_backward(x, dy, ddx)``, with ddx the gradient with respect to dx.
+
+        For several inputs: the inputs, dy, then the gradient with respect to each input's gradient. Returns a named
+        tuple: a field for each input, ``dy``, then one for each parameter, as :meth:`backward` does."""
+        call = self._prepare("double_backward", arrays, parameters)
+        return self._gradients(call, {**{f"d.{name}": name for name in self.inputs}, "d.g.y": "dy"}, None)
+
+    # For adapters and verification ------------------------------------------------------------------------------------
+
+    def program(
+        self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = frozenset()
+    ) -> Program:
+        """The Program of "forward", "derivative", "backward" or "double_backward" in "f64", "f32", "f16" or "bf16".
+
+        Parameters in ``per_channel`` are element inputs of it, and their gradients element outputs."""
+        program = self.source.program(variant, dtype)
+        if not per_channel:
+            return program
+        inputs = tuple(
+            replace(i, role="element") if i.name[:2] == "p." and i.name[2:] in per_channel else i
+            for i in program.inputs
+        )
+        outputs = tuple(
+            replace(o, reduction="element") if o.name[:4] == "d.p." and o.name[4:] in per_channel else o
+            for o in program.outputs
+        )
+        return Program(program.name, inputs, program.operations, outputs)
+
+    def native(self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = frozenset()) -> Native:
+        """The machine code of a Program, made once."""
+        key = (variant, dtype, per_channel)
+        found = self._natives.get(key)
+        if found is None:
+            with self._lock:
+                found = self._natives.get(key)
+                if found is None:
+                    found = self._natives[key] = engine.load(self.program(*key))
+        return found
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _first_call(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
+        """Puts machine code in front of later calls; it sends here what is not plain NumPy."""
+        from .runtime.fastcall import Entry
+
+        with self._lock:
+            if self._entry is None:
+                self._entry = Entry(self.name, self._forward, Kernel.__call__.__doc__ or "")
+                self._call = self._entry.call
+        return self._forward(*inputs, out=out, **parameters)
+
+    def _forward(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
+        call = self._prepare("forward", inputs, parameters)
+        if out is None:
+            y = call.fresh()
+        else:
+            y = read(out, "out")
+            check_out(y, "out", call.shape, call.operands)
+        call.run({"y": y})
+        self._shorten(call)
+        return y.kind.result(y) if out is None else out
+
+    def _shorten(self, call: _Call) -> None:
+        """From now on plain NumPy arrays of the dtype of this call go straight to machine code."""
+        x = next(iter(call.inputs.values()))
+        if x.kind.name != "NumPy" or x.dtype in self._in_front or self._entry is None:
+            return
+        with self._lock:
+            if x.dtype not in self._in_front:
+                self._in_front.add(x.dtype)
+                native = self.native("forward", x.dtype)
+                defaults = native.pack([self.parameters[name[2:]] for name in native.uniforms])
+                self._entry.add(x.owner.dtype, native, defaults)
+
+    def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> _Call:
+        """Reads and checks everything that goes in; makes the code if it is not there yet."""
+        names = self._operand_names(variant)
+        if len(arrays) != len(names):
+            raise ArgumentError(
+                f"{self.name}: {variant} takes {len(names)} arrays ({', '.join(names.values())}), got {len(arrays)}",
+                do="pass the arrays by position, parameters by keyword",
+            )
+        self._require_known(parameters)
+        read_in = read_all(dict(zip(names.values(), arrays, strict=True)))
+        operands = {name: read_in[shown] for name, shown in names.items()}
+        inputs = {name: operands[name] for name in self.inputs}
+        shape = common_shape(inputs)
+        for name, shown in names.items():
+            if name not in inputs:
+                require_broadcast(shown, operands[name], inputs[name[2:]].shape if name[:2] == "h." else shape)
+        dtype = next(iter(inputs.values())).dtype
+        settings = read_parameters(self.source.parameters, parameters, shape, dtype)
+        per_channel = {f"p.{name}": s.channels for name, s in settings.items() if s.channels is not None}
+        native = self.native(variant, dtype, frozenset(name[2:] for name in per_channel))
+        return _Call(native, operands | per_channel, inputs, shape, settings)
+
+    def _operand_names(self, variant: str) -> dict[str, str]:
+        """The Program's names of what a call passes by position, and what errors and results call them."""
+        names = {name: name for name in self.inputs}
+        if variant in ("backward", "double_backward"):
+            names["g.y"] = self._unused("dy")
+        if variant == "double_backward":
+            names |= {f"h.{name}": self._unused(f"dd{name}") for name in self.inputs}
+        return names
+
+    def _unused(self, name: str) -> str:
+        while name in self.inputs or name in self.parameters:
+            name += "_"
+        return name
+
+    def _require_known(self, parameters: Mapping[str, Any]) -> None:
+        for name in parameters:
+            if name not in self.parameters:
+                near = difflib.get_close_matches(name, self.parameters, 1)
+                known = f"its parameters: {', '.join(self.parameters)}" if self.parameters else "it has none"
+                raise ArgumentError(
+                    f"{self.name} has no parameter {name!r} here", do=f"did you mean {near[0]!r}?" if near else known
+                )
+
+    def _gradients(self, call: _Call, wanted: Mapping[str, str], out: Any) -> Any:
+        """Runs a backward variant; ``wanted`` maps the Program's element outputs to the fields of the result."""
+        results = {name: call.fresh() for name in wanted if out is None}
+        if out is not None:
+            if len(wanted) != 1:
+                raise ArgumentError(f"{self.name} has {len(self.inputs)} gradients", do="leave out= away")
+            results = {name: read(out, "out") for name in wanted}
+            check_out(*results.values(), "out", call.shape, call.operands)
+        channels = {f"d.p.{name}": s for name, s in call.settings.items() if s.channels is not None}
+        scratches = {name: scratch(s.channels, call.shape) for name, s in channels.items() if s.channels is not None}
+        sums = call.run({**results, **scratches})
+        fields: dict[str, Any] = {}
+        for name, field in wanted.items():
+            target = call.operands["g.y" if name == "d.g.y" else name[2:]]
+            field = self._unused(field) if name == "d.g.y" else field
+            summed = _back_to_shape(results[name], target) if out is None else results[name]
+            fields[field] = summed.kind.result(summed) if out is None else out
+        for name, setting in call.settings.items():
+            key = f"d.p.{name}"
+            total = sum_to_axes(load(scratches[key]), (setting.axis,)) if key in scratches else sums[key]
+            fields[name] = setting.gradient(total)
+        return next(iter(fields.values())) if len(fields) == 1 else _tuple_type(tuple(fields))(*fields.values())
+
+
+def _back_to_shape(gradient: Array, operand: Array) -> Array:
+    """The gradient of an operand that was broadcast: summed to its shape."""
+    if gradient.shape == operand.shape:
+        return gradient
+    target = gradient.kind.empty(gradient, operand.shape, contiguous_strides(operand.shape, gradient.itemsize))
+    store(target, sum_to_shape(load(gradient), operand.shape))
+    return target
+
+
+@functools.cache
+def _tuple_type(fields: tuple[str, ...]) -> Any:
+    return namedtuple("Gradients", fields, rename=True)

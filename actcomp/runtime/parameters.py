@@ -1,0 +1,79 @@
+"""Parameters of a call: a number for all of it, or one for each channel. The gradient comes back in the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..program.source import ParameterInfo
+from .arrays import Array, is_weak, load, read, store
+from .layout import Shape, contiguous_strides
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A parameter's value: ``number``, or ``channels``, an array that broadcasts along ``axis`` of the result.
+
+    ``given`` is the array that the caller passed, None for a plain number or the default."""
+
+    number: float
+    channels: Array | None = None
+    axis: int = 0
+    given: Array | None = None
+
+    def gradient(self, total: np.ndarray[Any, Any] | float) -> Any:
+        """The gradient in the form in which the parameter was given."""
+        if self.given is None:
+            return float(total)
+        shape = self.given.shape
+        result = self.given.kind.empty(self.given, shape, contiguous_strides(shape, self.given.itemsize))
+        store(result, np.asarray(total, np.float64).reshape(shape))
+        return result.kind.result(result)
+
+
+def read_parameters(
+    infos: Sequence[ParameterInfo], given: Mapping[str, Any], shape: Shape, dtype: str
+) -> dict[str, Setting]:
+    """The settings by name, defaults where none is given, for results of the shape.
+
+    Raises ShapeError if an array has another shape than the parameter takes; DTypeError, DeviceError as for inputs."""
+    return {
+        info.name: _setting(info, given[info.name], shape, dtype) if info.name in given else Setting(info.default)
+        for info in infos
+    }
+
+
+def _setting(info: ParameterInfo, value: Any, shape: Shape, dtype: str) -> Setting:
+    if is_weak(value):
+        return Setting(float(value))
+    array = read(value, info.name)
+    if prod(array.shape) == 1 and (info.axis is None or len(array.shape) == 0):
+        return Setting(float(load(array).reshape(())), given=array)
+    if info.axis is None:
+        fix = f"pass {info.name} as a number, or declare it per channel: Parameter(axis=...)"
+        raise ShapeError(f"parameter {info.name} is one number, got shape {array.shape}", do=fix)
+    axis = info.axis + len(shape) if info.axis < 0 else info.axis
+    if not 0 <= axis < len(shape):
+        raise ShapeError(
+            f"parameter {info.name} goes along axis {info.axis}; the result has shape {shape}",
+            do=f"pass arrays with that axis, or {info.name} as a number",
+        )
+    if array.shape != (shape[axis],):
+        raise ShapeError(
+            f"parameter {info.name} has shape {array.shape}, axis {info.axis} of the result has length {shape[axis]}",
+            do=f"pass {info.name} of shape ({shape[axis]},)",
+        )
+    with np.errstate(all="ignore"):
+        numbers = np.array(load(array), np.float64 if dtype == "f64" else np.float32, order="C")
+    numbers = numbers.reshape([-1 if place == axis else 1 for place in range(len(shape))])
+    return Setting(0.0, read(numbers), axis, array)
+
+
+def uniform_values(names: Sequence[str], settings: Mapping[str, Setting]) -> list[float]:
+    """The values of a kernel's uniform inputs ``p.<parameter>``, in its order."""
+    return [settings[name[2:]].number for name in names]
