@@ -1,4 +1,4 @@
-"""The oracle of elementary functions: exact errors in ULP by ball arithmetic, and the arguments worth asking it about."""
+"""The oracle of elementary functions: exact errors in ULP by ball arithmetic, and arguments worth asking it about."""
 
 from __future__ import annotations
 

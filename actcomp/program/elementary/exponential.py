@@ -1,8 +1,8 @@
 """exp and expm1, and the pieces of them that other functions share.
 
-x = n ln(2) + r with an integer n and |r| <= ln(2)/2, exp(x) = 2**n exp(r). n comes from adding a magic number: the sum's
-last bits are n, and stay in the float until the final shift. ln(2) is cut into two floats; n times the first, subtracted by
-fma, leaves no error: both are multiples of the last place of x or of the cut, and the difference is below 1.
+x = n ln(2) + r with an integer n and |r| <= ln(2)/2, exp(x) = 2**n exp(r). n comes from adding a magic number: the last
+bits of the sum are n, and stay in the float until the final shift. ln(2) is cut into two floats; n times the first,
+subtracted by fma, leaves no error: both are multiples of the last place of x or of the cut, and it is short.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..builder import Value, fma, horner, rare, select
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
 
-LN2_F32 = hex_floats("0x1.62e42ep-1 0x1.efa39ep-25")
+LN2_F32 = hex_floats("0x1.62e43p-1 -0x1.05c61p-29")
 LN2_F64 = hex_floats("0x1.62e42fefa39efp-1 0x1.abc9e3b39803fp-56")
 LN2 = {"f32": LN2_F32, "f64": LN2_F64}
 
@@ -27,10 +27,21 @@ EXP_F64 = hex_floats(
 )
 EXP = {"f32": EXP_F32, "f64": EXP_F64}
 
+# (exp(r) - 1 - r) / r**2, |r| <= ln(2)/2, degree 5, error 2**-31.1 of exp(r) - 1; degree 4 gives 2**-26.1
+EXPM1_F32 = hex_floats("0x1p-1 0x1.555554p-3 0x1.5554f8p-5 0x1.1112dcp-7 0x1.6d3a32p-10 0x1.9e6b02p-13")
+# (exp(r) - 1 - r) / r**2, |r| <= ln(2)/2, degree 10, error 2**-61.6 of exp(r) - 1; degree 9 gives 2**-55.6
+EXPM1_F64 = hex_floats(
+    "0x1p-1 0x1.5555555555559p-3 0x1.5555555555558p-5 0x1.111111110f6f7p-7 0x1.6c16c16c16d5p-10 0x1.a01a01afa69bbp-13 "
+    "0x1.a01a019d14c58p-16 0x1.71ddf91c3cebep-19 0x1.27e4fac88403cp-22 0x1.af5d39f7d9c63p-26 0x1.1f365f77721a4p-29"
+)
+EXPM1 = {"f32": EXPM1_F32, "f64": EXPM1_F64}
+
 # Up to this magnitude exp is normal and finite.
 EXP_USUAL = {"f32": 87.0, "f64": 708.0}
 # Below this exp may be under 2**-100 (f32), 2**-960 (f64).
 EXP_VANISHES = {"f32": -69.0, "f64": -665.0}
+# Below the first expm1 rounds to -1; up to the second 2**n - 1 has no rounding error.
+EXPM1_USUAL = {"f32": (-18.0, 16.5), "f64": (-38.0, 36.5)}
 
 
 def reduce_exponential(x: Value, low: Value | None = None) -> tuple[Value, Value, Value]:
@@ -54,7 +65,7 @@ def power_of_two(turns: Value) -> Value:
 
 
 def scale_by_power_of_two(p: Value, turns: Value) -> Value:
-    """p * 2**n for the n in the last bits of ``turns``, by adding to the exponent: p and the result normal and finite."""
+    """p * 2**n for the n in the last bits of ``turns``, by adding to the exponent; p and the result normal, finite."""
     return (p.bits() + (turns.bits() << LAYOUT[p.type].mantissa_bits)).as_float()
 
 
@@ -103,6 +114,47 @@ def _exp_slow(x: Value, low: Value | None, scale: int) -> Value:
     return scale_in_two_steps(exp_reduced(r), turns, scale)
 
 
+def expm1_tail(turns: Value, r: Value) -> Value:
+    """exp(r) - 1 - high for the parts that reduce_exponential gives: the rest of first order, and the higher orders."""
+    n = turns - LAYOUT[r.type].magic
+    return fma(r * r, horner(r, EXPM1[r.type]), n * -LN2[r.type][1])
+
+
+def expm1_core(x: Value) -> Value:
+    """exp(x) - 1 for x from -80 to the upper limit of EXPM1_USUAL; NaN stays, -0 becomes +0."""
+    turns, high, r = reduce_exponential(x)
+    power = power_of_two(turns)
+    # 2**n - 1 + 2**n * high is rounded, but its error is known; without it x in [0.34, 0.4] would be 1.4 ulp off.
+    offset = power - 1.0
+    first = fma(power, high, offset)
+    rest = fma(power, high, offset - first)
+    # In float32 the cut of ln(2) happens to leave so little that high serves better than r with its rounding error.
+    tail = expm1_tail(turns, high if x.type == "f32" else r)
+    return first + fma(power, tail, rest)
+
+
+def with_sign_of(y: Value, x: Value) -> Value:
+    """y with the sign of x, for y not negative where x is not: gives functions with f(0) = 0 their -0."""
+    return (y.bits() | (x.bits() & LAYOUT[x.type].sign_bit)).as_float()
+
+
+def expm1(x: Value) -> Value:
+    """exp(x) - 1 for every x."""
+    low, high = EXPM1_USUAL[x.type]
+    usual = expm1_core(x.builder.const(low, x.type).maximum(x))
+    return with_sign_of(rare(x > high, usual, _expm1_large(x)), x)
+
+
+def _expm1_large(x: Value) -> Value:
+    """exp(x) - 1 for x > 10: 2**n (exp(r) - 2**-n)."""
+    layout = LAYOUT[x.type]
+    turns, high, r = reduce_exponential(clamp(x, 0.0, (layout.bias + 2) * math.log(2)))
+    p = high + expm1_tail(turns, r)
+    inverse = (((layout.magic_bits + layout.bias) - turns.bits()) << layout.mantissa_bits).as_float()
+    inverse = select(x > layout.mantissa_bits + 20.0, 0.0, inverse)  # beyond, it is far below the last place
+    return scale_in_two_steps(1.0 + (p - inverse), turns)
+
+
 def exp(x: Value, scale: int = 0) -> Value:
     """exp(x) * 2**scale for every x."""
     return exp_core(x, scale=scale)
@@ -120,5 +172,24 @@ ROWS = (
         bound_ulps={"f32": 1.0, "f64": 1.0},
         vanishes=exp_vanishes,
         hard_points=(-745.14, -708.4, 709.79, -103.98, -87.34, 88.73, *EXP_USUAL.values(), -87.0, -708.0, 0.34657359),
+    ),
+    Elementary(
+        "expm1",
+        lambda x, scale=0: expm1(x),
+        bound_ulps={"f32": 1.0, "f64": 1.0},
+        hard_points=(
+            0.0,
+            -0.34657359,
+            0.34657359,
+            -1.03972077,
+            -17.33,
+            -18.0,
+            16.5,
+            36.5,
+            -37.43,
+            -38.0,
+            88.73,
+            709.79,
+        ),
     ),
 )

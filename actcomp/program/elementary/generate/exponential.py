@@ -27,9 +27,8 @@ def expm1(precision: str, degree: int) -> Fit:
 
 
 def ln2(precision: str) -> Fit:
-    """ln(2) as a sum of two floats, the first rounded towards zero so that both are positive."""
-    bits = 24 if precision == "f32" else 53
-    return Fit(split(lambda: mpmath.log(2), precision, bits=bits), precision, 0.0)
+    """ln(2) as a sum of two floats."""
+    return Fit(split(lambda: mpmath.log(2), precision), precision, 0.0)
 
 
 RECIPES = {
