@@ -7,6 +7,7 @@ it holds is run. A file that is damaged, cut short or not ours counts as absent 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ MAGIC = b"actcomp cache 1\n"
 DEFAULT_SIZE_MB = 256
 _SUFFIX = ".actc"
 _TEMPORARY = ".part"
+_FOLDERS = ("calculus", "program", "elementary", "emit", "runtime")  # what results depend on
 _TOUCH_AFTER_S = 600.0  # a file's time of last use is kept to this precision, so that a hit seldom writes
 _FORGET_TEMPORARY_AFTER_S = 3600.0
 
@@ -144,13 +146,30 @@ def _decode(content: bytes, key: str) -> Entry | None:
 
 
 def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(f"{_build()}\n{key}".encode()).hexdigest()
+
+
+@functools.cache
+def _build() -> str:
+    """Tells this compiler from another one, also where only a source file was edited and the version kept."""
+    digest = hashlib.sha256()
+    folders = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    while folders:
+        with os.scandir(folders.pop()) as listing:
+            for item in sorted(listing, key=lambda item: item.name):
+                if item.name.endswith(".py"):
+                    status = item.stat()
+                    digest.update(f"{item.path} {status.st_size} {status.st_mtime_ns}\n".encode())
+                elif item.name in _FOLDERS:
+                    folders.append(item.path)
+    return digest.hexdigest()
 
 
 def _path(root: Path, key: str) -> Path:
     return root / (_digest(key) + _SUFFIX)
 
 
+_VARIABLES = ("ACTCOMP_CACHE_DIR", "ACTCOMP_CACHE_SIZE", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME")
 _checked: dict[str, Path | None] = {}
 _warned: set[str] = set()
 
@@ -160,7 +179,7 @@ def _usable_directory(create: bool) -> Path | None:
 
     Raises CacheError if the user named it and it cannot be used; the default directory only warns, once."""
     named = os.environ.get("ACTCOMP_CACHE_DIR", "")
-    known = f"{named}\n{os.environ.get('XDG_CACHE_HOME')}\n{os.environ.get('ACTCOMP_CACHE_SIZE')}\n{os.environ.get('HOME')}"
+    known = repr([os.environ.get(name) for name in _VARIABLES])
     if known in _checked:
         root = _checked[known]
         if root is None or root.is_dir():
