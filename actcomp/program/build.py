@@ -7,11 +7,12 @@ dp_j = sum dy sum_i h_i f_ipj.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import sympy as sp
 
+from .. import debug
+from ..errors import UnsupportedExpression
 from .builder import Builder, Value
 from .passes import run_passes
 from .program import Program, check
@@ -22,7 +23,6 @@ from .trace import Tracer
 if TYPE_CHECKING:
     from ..activation import Activation
 
-Observe = Callable[[str, Program, float], None]
 MAX_PROGRAM_OPERATIONS = 60_000
 
 
@@ -37,9 +37,18 @@ def kernel_source(activation: Activation) -> KernelSource:
     )
 
 
-def build_program(activation: Activation, variant: str, dtype: str, observe: Observe | None = None) -> Program:
-    """The finished Program of one variant ("forward", "derivative", "backward", "double_backward") in one dtype."""
+def build_program(activation: Activation, variant: str, dtype: str) -> Program:
+    """The finished Program of one variant ("forward", "derivative", "backward", "double_backward") in one dtype.
+
+    Raises UnsupportedExpression above MAX_PROGRAM_OPERATIONS.
+    """
+    observe = debug.observer(f"{activation.name}: {variant}, {dtype}")
     program = run_passes(trace(activation, variant, COMPUTE_TYPE[dtype]), observe)
+    if len(program) > MAX_PROGRAM_OPERATIONS:
+        raise UnsupportedExpression(
+            f"{activation.name[:80]}: {variant} has {len(program)} operations, the limit is {MAX_PROGRAM_OPERATIONS}",
+            do="split it into several activations",
+        )
     return check(store_as(program, dtype), "store_as")
 
 
