@@ -1,8 +1,8 @@
 """Activation to KernelSource: the Programs of forward, derivative, backward and double backward, in each dtype.
 
 With f(x1..xk; p1..pm), dy the gradient with respect to y, and h_i the gradient with respect to dx_i = dy f_i:
-backward gives dx_i = dy f_i and dp_j = sum dy f_pj; double backward gives ddy = sum_i h_i f_i, and dx_j = dy sum_i h_i f_ij,
-dp_j = sum dy sum_i h_i f_ipj.
+backward gives dx_i = dy f_i and dp_j = sum dy f_pj; double backward gives ddy = sum_i h_i f_i, dx_j = dy sum_i h_i f_ij
+and dp_j = sum dy sum_i h_i f_ipj.
 """
 
 from __future__ import annotations
