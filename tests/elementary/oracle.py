@@ -97,13 +97,13 @@ def random_floats(type_: str, count: int, seed: int) -> Any:
 def neighbours(points: Any, type_: str, steps: int = 2) -> Any:
     """The points, rounded to the type, with the ``steps`` numbers on either side of each."""
     dtype = NUMPY_TYPE[type_]
-    found = [np.asarray(points, np.float64).astype(dtype).reshape(-1)]
-    for direction in (-np.inf, np.inf):
-        current = found[0]
-        for _ in range(steps):
-            with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):
+        found = [np.asarray(points, np.float64).astype(dtype).reshape(-1)]
+        for direction in (-np.inf, np.inf):
+            current = found[0]
+            for _ in range(steps):
                 current = np.nextafter(current, dtype.type(direction))
-            found.append(current)
+                found.append(current)
     numbers = np.unique(np.concatenate(found))
     return numbers[np.isfinite(numbers)]
 

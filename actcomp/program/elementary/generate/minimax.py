@@ -1,4 +1,4 @@
-"""Weighted minimax polynomials whose coefficients are floats: Remez' exchange, then one coefficient after another rounded.
+"""Weighted minimax polynomials with float coefficients: Remez' exchange, then one coefficient after another rounded.
 
 Rounding all coefficients of the real minimax polynomial at once loses several bits. Here the lowest free coefficient is
 rounded and kept, the others are fitted anew around it, and so on up to the highest.
@@ -20,7 +20,7 @@ Real = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficients from the lowest power upwards, exact in ``precision``, and the worst weighted error of the polynomial."""
+    """Coefficients from the lowest power upwards, exact in ``precision``, and the worst weighted error."""
 
     coefficients: tuple[float, ...]
     precision: str
@@ -43,12 +43,12 @@ def short_hex(number: float) -> str:
 
 
 def round_to(number: Any, precision: str) -> float:
-    """The nearest float64 or float32. A coefficient near a tie in float64 may round twice to float32: it is then refitted."""
+    """The nearest float of the type; to float32 by way of float64, which may be an ulp off beside a tie."""
     return float(number) if precision == "f64" else float(np.float32(float(number)))
 
 
 def split(number: Any, precision: str, *, bits: int | None = None, parts: int = 2) -> tuple[float, ...]:
-    """The number as a sum of floats, the first cut (towards zero) to ``bits`` bits if given, the rest rounded to nearest."""
+    """The number as a sum of floats, the first cut towards zero to ``bits`` bits if given, the rest rounded."""
     with mpmath.workdps(DIGITS):
         rest = number() if callable(number) else mpmath.mpf(number)
         result = []
@@ -76,8 +76,8 @@ def minimax(
     """The polynomial p with float coefficients that keeps max |weight(x) * (p(x) - function(x))| small on the interval.
 
     function and weight take and return mpmath numbers; weight is 1/|function| if not given (relative error). ``fixed``
-    states coefficients by power; they must be the lowest powers in use. With a parity only the powers of that parity are
-    used, and only those are returned; the interval then lies on one side of 0. Neither function is evaluated at 0.
+    states coefficients by power; they must be the lowest powers in use. With a parity only its powers are used, and only
+    those are returned; the interval then lies on one side of 0. Neither function is evaluated at 0.
     """
     powers = [k for k in range(degree + 1) if parity is None or k % 2 == (parity == "odd")]
     kept: dict[int, float] = dict(fixed or {})
@@ -115,7 +115,7 @@ def _chebyshev_grid(interval: tuple[Any, Any], count: int) -> list[Any]:
 def _remez(
     x: list[Any], target: list[Any], weight: list[Any], unknowns: int, reference: list[int] | None
 ) -> tuple[list[Any], list[int]]:
-    """Minimax over the grid points x by polynomials with ``unknowns`` coefficients; returns them and the extrema's indices."""
+    """Minimax over the grid points x: ``unknowns`` coefficients, and the indices of the extrema."""
     needed = unknowns + 1
     if reference is None or len(reference) < needed:
         reference = [round(i * (len(x) - 1) / (needed - 1)) for i in range(needed)]
