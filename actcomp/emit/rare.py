@@ -1,0 +1,84 @@
+"""Which operations only the slow operand of a ``rare`` needs: they go into a branch that is seldom taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..program.program import Program
+
+# A branch costs about as much as this many operations; less work than that is done always.
+WORTH_A_BRANCH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The operations that are needed only where some lane of the mask holds. The root has no parent: needed always."""
+
+    mask: int
+    parent: Region | None
+    depth: int
+    members: list[int] = field(default_factory=list, compare=False)
+
+    def encloses(self, other: Region | None) -> bool:
+        while other is not None and other.depth > self.depth:
+            other = other.parent
+        return other is self
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """``home[v]`` is the innermost region that all uses of value v lie in (None: nothing uses it); ``behind[r]`` the
+    region of rare r's slow operand; ``depends[v]`` the rares that v is computed from, as bits by their index."""
+
+    home: list[Region | None]
+    behind: dict[int, Region]
+    depends: list[int]
+
+
+def find_regions(program: Program) -> Regions:
+    """Each use of a value lies in its reader's home, or behind the rare whose slow operand it is; backwards over the
+    operations, the home of a value is the nearest common ancestor of its uses. Rares of one home and mask share."""
+    root = Region(-1, None, 0)
+    home: list[Region | None] = [None] * len(program)
+    behind: dict[int, Region] = {}
+    shared: dict[tuple[int, int], Region] = {}
+    for output in program.outputs:
+        home[output.value] = root
+    for index in range(len(program) - 1, -1, -1):
+        operation, place = program.operations[index], home[index]
+        if place is None:
+            continue
+        place.members.append(index)
+        for position, operand in enumerate(operation.operands):
+            use = place
+            if operation.name == "rare" and position == 2:
+                mask = operation.operands[0]
+                key = (mask, id(place))
+                use = behind[index] = shared.setdefault(key, Region(mask, place, place.depth + 1))
+            home[operand] = _common(home[operand], use)
+    return Regions(home, behind, _dependences(program))
+
+
+def _common(a: Region | None, b: Region) -> Region:
+    if a is None:
+        return b
+    while a is not b:
+        if a.depth >= b.depth:
+            assert a.parent is not None
+            a = a.parent
+        else:
+            assert b.parent is not None
+            b = b.parent
+    return a
+
+
+def _dependences(program: Program) -> list[int]:
+    depends: list[int] = []
+    for operation in program.operations:
+        bits = 0
+        for operand in operation.operands:
+            bits |= depends[operand]
+            if program.operations[operand].name == "rare":
+                bits |= 1 << operand
+        depends.append(bits)
+    return depends

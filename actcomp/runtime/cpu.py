@@ -1,0 +1,104 @@
+"""The engine: IR text to object code, object code to addresses, with llvmlite. No passes but code generation's own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from functools import lru_cache
+from typing import Any
+
+from ..emit.target import Target
+from ..errors import DeviceError
+
+# What ACTCOMP_CPU may name. LLVM ends the process on some unknown names, so that nothing else is passed on.
+_V2 = ("+sse3", "+ssse3", "+sse4.1", "+sse4.2", "+popcnt", "+cx16", "+sahf")
+_V3 = (*_V2, "+avx", "+avx2", "+bmi", "+bmi2", "+f16c", "+fma", "+lzcnt", "+movbe", "+xsave")
+_V4 = (*_V3, "+avx512f", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512vl", "+evex512")
+LEVELS = {"x86-64": (), "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4[:-1]}
+
+_lock = threading.Lock()  # LLVM's global state is not ours to share
+
+
+class Code:
+    """Loaded object code: addresses by name. The code is freed when the last reference goes."""
+
+    def __init__(self, tracker: Any, names: tuple[str, ...]) -> None:
+        self._tracker = tracker
+        self.addresses = {name: tracker[name] for name in names}
+
+
+def host() -> Target:
+    """This machine; ``ACTCOMP_CPU`` restricts it to one of LEVELS. Raises DeviceError if that is another word."""
+    return _host(os.environ.get("ACTCOMP_CPU", ""))
+
+
+@lru_cache(maxsize=8)
+def _host(level: str) -> Target:
+    llvm = _llvm()
+    triple = llvm.get_process_triple()
+    if not level:
+        return Target(triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
+    known = LEVELS if platform.machine().lower() in ("x86_64", "amd64") else {}
+    features = llvm.get_host_cpu_features()
+    usable = [name for name, words in known.items() if all(features.get(word[1:]) for word in words)]
+    if level not in usable:
+        named = ", ".join(usable) or "no level is known here"
+        raise DeviceError(f"ACTCOMP_CPU is {level!r}", do=f"unset it, or name a level of this CPU: {named}")
+    return Target(triple, level, ",".join(known[level]))
+
+
+def compile_ir(text: str, target: Target) -> bytes:
+    """The object code of a module for the target. Takes 3 to 15 ms."""
+    llvm = _llvm()
+    with _lock:
+        module = llvm.parse_assembly(text)
+        return bytes(_machine(target).emit_object(module))
+
+
+def assembly(text: str, target: Target) -> str:
+    """The module as the target's assembler text, to read."""
+    llvm = _llvm()
+    with _lock:
+        return str(_machine(target).emit_assembly(llvm.parse_assembly(text)))
+
+
+_loaded = 0
+
+
+def load(code: bytes, names: tuple[str, ...]) -> Code:
+    """Links object code into this process and finds the named functions. Takes about 1 ms."""
+    global _loaded
+    llvm = _llvm()
+    with _lock:
+        _loaded += 1
+        builder = llvm.JITLibraryBuilder().add_current_process().add_object_img(code)
+        for name in names:
+            builder.export_symbol(name)
+        return Code(builder.link(_linker(), f"kernel{_loaded}"), names)
+
+
+def _llvm() -> Any:
+    """llvmlite.binding, with the machines it knows switched on. Importing it takes 75 ms: only where code is made."""
+    return _initialised()
+
+
+@lru_cache(maxsize=1)
+def _initialised() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    llvm.initialize_native_asmparser()
+    return llvm
+
+
+@lru_cache(maxsize=8)
+def _machine(target: Target) -> Any:
+    of_triple = _llvm().Target.from_triple(target.triple)
+    return of_triple.create_target_machine(cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="default", jit=True)
+
+
+@lru_cache(maxsize=1)
+def _linker() -> Any:
+    return _llvm().create_lljit_compiler()
