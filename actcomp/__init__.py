@@ -28,6 +28,8 @@ _PUBLIC = {
     "Parameter": "activation",
     "Kernel": "kernel",
     "CATALOG": "catalog",
+    "FUNCTIONS": "language",
+    "ALIASES": "language",
     "set_num_threads": "api",
     "get_num_threads": "api",
     **dict.fromkeys(
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from .errors import ShapeError as ShapeError
     from .errors import UnsupportedExpression as UnsupportedExpression
     from .kernel import Kernel as Kernel
+    from .language import ALIASES as ALIASES
+    from .language import FUNCTIONS as FUNCTIONS
     from .runtime import cache as cache
 
 

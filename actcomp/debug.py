@@ -1,13 +1,15 @@
 """What the compiler says of its own work, on standard error, by the level in ACTCOMP_DEBUG.
 
-1 cache and time, 2 the table of passes, 3 the Program after each pass, 4 emitted source, 5 assembly; a level includes those
-below it, and 0 (the default) says nothing.
+1 cache and time, 2 the table of passes, 3 the Program after each pass, 4 emitted source, 5 assembly; a level includes
+those below it, and 0 (the default) says nothing.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 CACHE, PASSES, PROGRAMS, SOURCE, ASSEMBLY = 1, 2, 3, 4, 5
 
@@ -31,15 +33,17 @@ def say(at: int, text: str) -> None:
         print(text.rstrip("\n"), file=sys.stderr, flush=True)
 
 
-class PassTable:
-    """Prints a row for each pass that ran: what it left, and how long it took."""
+def observer(title: str) -> Callable[[str, Any, float], None] | None:
+    """What prints a row for each pass, and from level 3 on the Program that it left; None below level 2.
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    It is called with the pass's name, the Program (printable, with a length) and the milliseconds taken.
+    """
+    if _LEVEL < PASSES:
+        return None
+    say(PASSES, f"{title}\n  {'pass':<28}{'operations':>10}{'ms':>10}")
 
-    def row(self, name: str, operations: int, milliseconds: float) -> None:
-        """Prints one row at level 2; the title comes before the first."""
-        if self._title:
-            say(PASSES, f"{self._title}\n  {'pass':<28}{'operations':>10}{'ms':>10}")
-            self._title = ""
-        say(PASSES, f"  {name:<28}{operations:>10}{milliseconds:>10.2f}")
+    def observe(name: str, program: Any, milliseconds: float) -> None:
+        say(PASSES, f"  {name:<28}{len(program):>10}{milliseconds:>10.2f}")
+        say(PROGRAMS, str(program))
+
+    return observe

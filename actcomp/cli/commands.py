@@ -1,0 +1,110 @@
+"""The commands and their options: the one table that typer's parser and the plain one are both built from."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DTYPES = ("f32", "f64", "f16", "bf16")
+
+
+@dataclass(frozen=True)
+class Option:
+    """``--name``; a flag where the type is bool, given any number of times where ``many``."""
+
+    name: str
+    help: str
+    type: type = str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    many: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Command:
+    """``run`` in the module of this package gets the expression, if the command takes one, then the options by name.
+
+    It returns the exit status. The module is imported when the command runs, so that ``--help`` is quick.
+    """
+
+    name: str
+    help: str
+    module: str
+    options: tuple[Option, ...]
+    takes_expression: bool = True
+
+    def run(self, values: Mapping[str, Any]) -> int:
+        run = importlib.import_module(f".{self.module}", __package__).run
+        status: int = run(**values)
+        return status
+
+
+EXPRESSION_HELP = 'A formula such as "x*sigmoid(x)", or a name that list shows. One that begins with - goes after --.'
+
+_JSON = Option("json", "Print JSON.", bool, False)
+_PARAM = Option("param", "A learnable parameter and its default: --param beta=1.0", many=True)
+_DTYPE = Option("dtype", "Element type.", default="f32", choices=DTYPES)
+_AGAINST = Option("against", "Libraries to time beside it, with commas; default: those installed; none: no timing.")
+
+COMMANDS = (
+    Command(
+        "compile",
+        "Compile an activation and show what came of it: derivatives, operations, worst error, speed.",
+        "compile",
+        (_PARAM, _DTYPE, Option("plot", "Draw f, f' and f'' to this file (.png, .svg, .pdf)."), _AGAINST, _JSON),
+    ),
+    Command(
+        "list",
+        "Print the catalog of activations, or the functions that formulas may use.",
+        "catalog",
+        (Option("functions", "The functions instead of the catalog.", bool, False), _JSON),
+        takes_expression=False,
+    ),
+    Command(
+        "show",
+        "Print a stage of the compilation as text.",
+        "show",
+        (
+            Option("stage", "Which stage.", default="program", choices=("expression", "program", "llvm", "asm")),
+            Option(
+                "variant",
+                "Which kernel.",
+                default="forward",
+                choices=("forward", "derivative", "backward", "double_backward"),
+            ),
+            _PARAM,
+            _DTYPE,
+            _JSON,
+        ),
+    ),
+    Command(
+        "verify",
+        "Prove the kernels of an activation against ball arithmetic; exit status 1 where a check fails.",
+        "verify",
+        (
+            _PARAM,
+            Option("dtype", "Element type.", default="all", choices=("all", *DTYPES)),
+            Option("seed", "Seed of the random inputs.", int, 0),
+            _JSON,
+        ),
+    ),
+    Command(
+        "bench",
+        "Time forward and backward at several sizes beside the libraries that are installed.",
+        "bench",
+        (
+            _PARAM,
+            _DTYPE,
+            Option("sizes", "Numbers of elements, with commas.", default="4096,65536,1048576,8388608"),
+            Option("threads", "At most this many threads for every library that can be told.", int),
+            _AGAINST,
+            _JSON,
+        ),
+    ),
+)
