@@ -14,7 +14,7 @@ ELEMENTARY: dict[str, Elementary]
 
 
 def __getattr__(name: str) -> Any:
-    """Gathers ELEMENTARY at its first use, so that a family's module can be imported, and its tables made, by itself."""
+    """Gathers ELEMENTARY at its first use, so that a family's module can be imported by itself to make its tables."""
     if name != "ELEMENTARY":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     rows: dict[str, Elementary] = {}

@@ -76,8 +76,8 @@ def minimax(
     """The polynomial p with float coefficients that keeps max |weight(x) * (p(x) - function(x))| small on the interval.
 
     function and weight take and return mpmath numbers; weight is 1/|function| if not given (relative error). ``fixed``
-    states coefficients by power; they must be the lowest powers in use. With a parity only its powers are used, and only
-    those are returned; the interval then lies on one side of 0. Neither function is evaluated at 0.
+    states coefficients by power; they must be the lowest powers in use. With a parity only its powers are used and
+    returned; the interval then lies on one side of 0. Neither function is evaluated at 0.
     """
     powers = [k for k in range(degree + 1) if parity is None or k % 2 == (parity == "odd")]
     kept: dict[int, float] = dict(fixed or {})
