@@ -16,7 +16,8 @@ from ..errors import DTypeError
 
 @dataclass(frozen=True)
 class Format:
-    """An IEEE-754 binary format: significand bits (the hidden one counted), exponents of the largest and smallest numbers."""
+    """An IEEE-754 binary format: significand bits (the hidden one counted), exponents of the largest and smallest
+    numbers."""
 
     name: str
     significand_bits: int
@@ -57,7 +58,8 @@ def format_of(dtype: str) -> Format:
 
 
 def ulp(value: Any, dtype: str) -> Any:
-    """Spacing of the format at |value|, the smallest subnormal near 0; beyond the largest number that of its binade. float64."""
+    """Spacing of the format at |value|, the smallest subnormal near 0; beyond the largest number that of its binade.
+    float64."""
     form = format_of(dtype)
     exponent = np.frexp(np.abs(np.asarray(value, dtype=np.float64)))[1]
     exponent = np.where(np.isfinite(value), exponent, form.exponent_max + 1)
@@ -124,7 +126,9 @@ def to_array(values: Any, dtype: str) -> Any:
 
     Raises DTypeError if ml_dtypes is not installed."""
     if dtype != "bf16":
-        return np.asarray(values, dtype=np.float64).astype({"f64": np.float64, "f32": np.float32, "f16": np.float16}[dtype])
+        return np.asarray(values, dtype=np.float64).astype(
+            {"f64": np.float64, "f32": np.float32, "f16": np.float16}[dtype]
+        )
     return bf16_bits(values).view(bfloat16())
 
 
@@ -149,7 +153,8 @@ def to_float64(array: Any) -> Any:
 
 
 def neighbourhood(points: Iterable[float], dtype: str, reach: int = 8) -> Any:
-    """Floats of the format at and around each point: the nearest ``reach`` on either side, then at doubling distances."""
+    """Floats of the format at and around each point: the nearest ``reach`` on either side, then at doubling
+    distances."""
     form = format_of(dtype)
     base = round_to(np.array([p for p in points if np.isfinite(p)], dtype=np.float64), dtype)
     far = 2 ** np.arange(4, form.significand_bits + 2, dtype=np.int64)
@@ -158,7 +163,8 @@ def neighbourhood(points: Iterable[float], dtype: str, reach: int = 8) -> Any:
 
 
 def landmarks(dtype: str) -> Any:
-    """Zeros of either sign, subnormals, the border of the normal numbers, powers of two and their neighbours, the largest."""
+    """Zeros of either sign, subnormals, the border of the normal numbers, powers of two and their neighbours, the
+    largest."""
     form = format_of(dtype)
     powers = np.ldexp(1.0, np.arange(form.exponent_tiny, form.exponent_max + 1))
     powers = step(powers[:, None], np.arange(-1, 2)[None, :], dtype).reshape(-1)

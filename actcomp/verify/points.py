@@ -1,4 +1,5 @@
-"""Where an activation is hard: kinks, regime borders, zeros of f, f' and f'', overflow and underflow, and samples around them."""
+"""Where an activation is hard: kinks, regime borders, zeros of f, f' and f'', overflow and underflow, and samples
+around them."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import sympy as sp
 
 from .. import functions as fn
 from ..calculus.balls import BallFunction, OutsideDomain, Singular, Unresolved, derivatives
-from .formats import Format, format_of, from_bits, landmarks, neighbourhood, round_to
+from .formats import Format, format_of, from_bits, landmarks, neighbourhood, round_to, step
 
-# Where signs are looked at: steps of 0.05 up to 12, which separates the zeros of anything that is used as an activation,
-# then powers of 2**(1/4) to the end of float32, then of 2**8 to the end of float64.
+# Where signs are looked at: steps of 0.05 up to 12, which separates the zeros of anything that is used as an
+# activation, then powers of 2**(1/4) to the end of float32, then of 2**8 to the end of float64.
 _NEAR = np.arange(1, 241) * 0.05
 _GRID = np.unique(np.concatenate([_NEAR, 2.0 ** np.arange(-160, 130, 0.25), 2.0 ** np.arange(-1070, 1024, 8.0)]))
 MAX_ZEROS = 16
@@ -21,7 +22,8 @@ GRID = np.concatenate([-_GRID[::-1], [0.0], _GRID])
 
 
 def border_expressions(expression: sp.Expr) -> list[sp.Expr]:
-    """Expressions whose zeros are kinks or regime borders: what abs, sign and powers are taken of, the two sides of comparisons."""
+    """Expressions whose zeros are kinks or regime borders: what abs, sign and powers are taken of, the two sides of
+    comparisons."""
     borders: list[sp.Expr] = []
     for node in sp.preorder_traversal(expression):
         if isinstance(node, (sp.Abs, sp.sign, sp.log)):
@@ -36,10 +38,12 @@ def border_expressions(expression: sp.Expr) -> list[sp.Expr]:
 
 
 def hard_points(expression: sp.Expr, symbol: sp.Symbol, values: Mapping[sp.Symbol, float] | None = None) -> list[float]:
-    """Points in ``symbol`` near which rounding is most visible, each the float64 next to a border; ``values`` fixes the others.
+    """Points in ``symbol`` near which rounding is most visible, each the float64 next to a border; ``values`` fixes
+    the others.
 
     Kinks and regime borders, zeros of f, f' and f'', and where |f| passes the largest number, the smallest normal one
-    and the smallest subnormal of float32, float64 and float16. Found by signs on a grid and bisection: a hint for sampling, no proof.
+    and the smallest subnormal of float32, float64 and float16. Found by signs on a grid and bisection: a hint for
+    sampling, no proof.
     """
     others = dict(values or {})
     symbols, tail = (symbol, *others), [others[other] for other in others]
@@ -63,7 +67,9 @@ class _Probe:
 
     def __call__(self, x: float) -> Sequence[Any] | None:
         try:
-            return self.function.enclose([x, *self.tail], self.direction, self.terms, lambda rows: derivatives(rows[0]), 4)
+            return self.function.enclose(
+                [x, *self.tail], self.direction, self.terms, lambda rows: derivatives(rows[0]), 4
+            )
         except (OutsideDomain, Singular, Unresolved):
             return None
 
@@ -114,8 +120,9 @@ def _unrank(rank: int) -> float:
 
 
 def samples(dtype: str, hard: Sequence[float], count: int, seed: int) -> Any:
-    """``count`` finite numbers of the format as float64: landmarks and neighbourhoods of the hard points first (a quarter at
-    most each, chosen at random where there are more), then normal ones, uniform ones in [-30, 30], and random bit patterns."""
+    """``count`` finite numbers of the format as float64: landmarks and neighbourhoods of the hard points first (a
+    quarter at most each, chosen at random where there are more), then normal ones, uniform ones in [-30, 30], and
+    random bit patterns."""
     rng = np.random.default_rng(seed)
     form = format_of(dtype)
     around = neighbourhood(hard, dtype, reach=24) if len(hard) else np.zeros(0)
@@ -137,3 +144,26 @@ def _random_bits(form: Format, count: int, rng: np.random.Generator) -> Any:
     values = from_bits(bits, form.name)
     finite = np.isfinite(values)
     return np.where(finite, values, form.largest)
+
+
+def kink_points(expression: sp.Expr, symbol: sp.Symbol, values: Mapping[sp.Symbol, float], dtype: str) -> list[float]:
+    """Numbers of the format that lie exactly on a kink: where what abs, sign, max, min or a condition compares is
+    equal."""
+    symbols, tail = (symbol, *values), list(values.values())
+    found: set[float] = set()
+    for node in sp.preorder_traversal(expression):
+        if isinstance(node, (sp.Abs, sp.sign)):
+            border = node.args[0]
+        elif isinstance(node, (fn.maximum, fn.minimum, sp.core.relational.Relational)):
+            border = node.args[0] - node.args[1]
+        else:
+            continue
+        if symbol not in border.free_symbols:
+            continue
+        probe = _Probe(border, symbols, tail, 0)
+        for place in [0.0, *_sign_changes(probe, [(0, 0.0)])]:
+            for candidate in {place, float(step(place, -1, "f64")), float(step(place, 1, "f64"))}:
+                balls = probe(candidate)
+                if balls is not None and balls[0].is_zero() and float(round_to(candidate, dtype)) == candidate:
+                    found.add(candidate)
+    return sorted(found)

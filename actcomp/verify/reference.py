@@ -1,18 +1,21 @@
 """The reference: values, first and second derivatives at many points, each with a proved error, ready for NumPy.
 
-Every number is an Arb enclosure (calculus/balls.py) turned into ``high + low`` within ``radius``, all times 2**-scale. What is proved:
+Every number is an Arb enclosure (calculus/balls.py) turned into ``high + low`` within ``radius``, all times
+2**-scale. What is proved:
 
-- the ball contains the truth (Arb), and is narrower than 2**-11 ulp of the format asked for, or than 2**-12 of its smallest subnormal;
+- the ball contains the truth (Arb), and is narrower than 2**-11 ulp of the format asked for, or than 2**-12 of its
+  smallest subnormal;
 - ``high`` is the midpoint rounded to float64, ``low`` what is left of it, rounded: for float64 the rest is below
-  2**-105 of the midpoint; for the other formats ``low`` is 0 and the rest, below 2**-53 of the midpoint, is added to the radius;
+  2**-105 of the midpoint; for the other formats ``low`` is 0 and the rest, below 2**-53 of the midpoint, is added to
+  the radius;
 - numbers near float64's own borders are scaled by a power of two first, so that neither high nor low loses bits there.
 
-So an error computed from it in float64 is known to about 2**-10 ulp, is rounded upwards by that much, and no verdict needs to
-be decided again. One power series gives f, f', f'' and f''' at once; 100,000 points take about a second, which is why there is no second,
-faster reference beside this one.
+So an error computed from it in float64 is known to about 2**-10 ulp, is rounded upwards by that much, and no verdict
+needs to be decided again. One power series gives f, f', f'' and f''' at once; 100,000 points take about two seconds,
+which is why there is no faster reference beside this one.
 
-f' and f'' come from the coefficients of the series in t of f(x + t e_i), mixed ones by polarisation: with c_k(u) the k-th
-coefficient along u, f_ij = (c_2(e_i + e_j) - c_2(e_i - e_j)) / 2.
+f' and f'' come from the coefficients of the series in t of f(x + t e_i), mixed ones by polarisation: with c_k(u) the
+k-th coefficient along u, f_ij = (c_2(e_i + e_j) - c_2(e_i - e_j)) / 2.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ from flint import arb
 from ..calculus.balls import BallFunction, OutsideDomain, Singular, Unresolved, derivatives
 from .formats import format_of, ulp
 
-# What is known of a number: its enclosure; that there is none (NaN is due); that it is infinite or without limit; nothing.
+# What is known of a number: its enclosure; that there is none (NaN is due); that it is infinite or without limit;
+# nothing.
 KNOWN, UNDEFINED, SINGULAR, UNRESOLVED = range(4)
 
 Key = tuple[int, ...]
@@ -41,7 +45,8 @@ _SCALES = (0, 200, -100)
 class Quantity:
     """One number per point, (), (i,) or (i, j) saying which derivative; arrays of length n.
 
-    ``slopes`` has shape (n, variables): lower bounds of the magnitudes of its derivatives, NaN where they are not finite.
+    ``slopes`` has shape (n, variables): lower bounds of the magnitudes of its derivatives, NaN where they are not
+    finite.
     """
 
     high: Any
@@ -83,7 +88,8 @@ class Oracle:
         self.plan = _Plan(self.count)
 
     def reference(self, points: Any, dtype: str, order: int = 2, variables: Sequence[int] | None = None) -> Reference:
-        """Enclosures at finite points (n, variables), derivatives up to ``order`` (0, 1 or 2) by the variables named (all).
+        """Enclosures at finite points (n, variables), derivatives up to ``order`` (0, 1 or 2) by the variables named
+        (all).
 
         Derivatives by one variable only are cheaper than by all."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, self.count)
@@ -139,9 +145,11 @@ class _Plan:
         self.combine = {terms: partial(self._combine, terms=terms) for terms in range(1, 5)}
         keys = self.keys_up_to(3)
         place = {key: index for index, key in enumerate(keys)}
-        # Where a key's derivative by each variable stands; a third derivative by three different variables stands nowhere.
+        # Where a key's derivative by each variable stands; a third derivative by three different variables stands
+        # nowhere.
         self.slope_places = [
-            [place.get(tuple(sorted((*key, variable))), -1) for variable in self.variables] for key in self.keys_up_to(2)
+            [place.get(tuple(sorted((*key, variable))), -1) for variable in self.variables]
+            for key in self.keys_up_to(2)
         ]
 
     def keys_up_to(self, order: int) -> list[Key]:
@@ -175,7 +183,9 @@ class _Plan:
             balls += [(plus[2] - minus[2]) / 2 for plus, minus in zip(sums, differences, strict=True)]
         if terms >= 4:
             balls += [row[3] for row in own]
-            thirds = {variable: row[3] / 3 for variable, row in zip(self.variables, own, strict=True)} if self.pairs else {}
+            thirds = (
+                {variable: row[3] / 3 for variable, row in zip(self.variables, own, strict=True)} if self.pairs else {}
+            )
             for (i, j), plus, minus in zip(self.pairs, sums, differences, strict=True):
                 balls += [plus[3] - minus[3] - thirds[j], plus[3] + minus[3] - thirds[i]]
         return balls
@@ -213,9 +223,9 @@ def _split(ball: Any, wide: bool) -> tuple[float, float, float, int]:
 def mixed_error(actual: Any, quantity: Quantity, points: Any, dtype: str) -> Any:
     """|y - f| / (ulp(f) + sum_i |df/dx_i| ulp(x_i)) from above, one float64 a point; without points the error in ulp.
 
-    ``actual`` are y as float64. An infinity counts as the first number beyond the format's largest, and so does an f beyond it.
-    Where f has no value NaN is due, where f is singular anything not finite; error infinity where that is missed. NaN
-    where nothing can be said: an unresolved point, or a slope that is not finite (see within_reach).
+    ``actual`` are y as float64. An infinity counts as the first number beyond the format's largest, and so does an f
+    beyond it. Where f has no value NaN is due, where f is singular anything not finite; error infinity where that is
+    missed. NaN where nothing can be said: an unresolved point, or a slope that is not finite (see within_reach).
     """
     form = format_of(dtype)
     actual = np.asarray(actual, dtype=np.float64)
@@ -228,13 +238,7 @@ def mixed_error(actual: Any, quantity: Quantity, points: Any, dtype: str) -> Any
         high = np.where(beyond, np.copysign(limit, quantity.high), quantity.high)
         low = np.where(beyond, 0.0, quantity.low)
         error = np.abs((scaled - high) - low) + np.where(beyond, 0.0, quantity.radius)
-        unit = _scaled_ulp(high, scale, form.significand_bits, form.exponent_tiny, form.exponent_max)
-        if points is not None:
-            reach = quantity.slopes * ulp(points, dtype)
-            used = ~np.isnan(quantity.slopes).all(axis=0)  # variables that the plan left out have no slopes anywhere
-            if used.any():
-                unit = unit + np.ldexp(np.minimum(reach[:, used].sum(axis=1), 1e300), scale)
-        result = error / unit
+        result = error / _scaled_unit(high, quantity, points, dtype)
     # NaN from a slope that is not finite means no verdict; from the actual value it is a fault.
     result = np.where(np.isnan(actual), np.inf, result)
     result = np.where(quantity.status == UNDEFINED, np.where(np.isnan(actual), 0.0, np.inf), result)
@@ -242,6 +246,19 @@ def mixed_error(actual: Any, quantity: Quantity, points: Any, dtype: str) -> Any
     return np.where(quantity.status == UNRESOLVED, np.nan, result)
 
 
-def _scaled_ulp(value: Any, scale: Any, bits: int, tiny: int, top: int) -> Any:
+def error_unit(quantity: Quantity, points: Any, dtype: str) -> Any:
+    """ulp(f) + sum_i |df/dx_i| ulp(x_i), float64."""
+    with np.errstate(all="ignore"):
+        return np.ldexp(_scaled_unit(quantity.high, quantity, points, dtype), -quantity.scale)
+
+
+def _scaled_unit(value: Any, quantity: Quantity, points: Any, dtype: str) -> Any:
+    form, scale = format_of(dtype), quantity.scale
+    tiny, bits = form.exponent_tiny, form.significand_bits
     exponent = np.where(value == 0, tiny + scale, np.frexp(value)[1] - bits)
-    return np.ldexp(1.0, np.clip(exponent, tiny + scale, top + 1 - bits + scale))
+    unit = np.ldexp(1.0, np.clip(exponent, tiny + scale, form.exponent_max + 1 - bits + scale))
+    used = ~np.isnan(quantity.slopes).all(axis=0)  # variables that the plan left out have no slopes anywhere
+    if points is None or not used.any():
+        return unit
+    reach = quantity.slopes * ulp(points, dtype)
+    return unit + np.ldexp(np.minimum(reach[:, used].sum(axis=1), 1e300), scale)
