@@ -73,8 +73,8 @@ def _float_mode(target: Target) -> tuple[str, str]:
   %odd = icmp ne {kind} %bits, 0
   br i1 %odd, label %clear, label %take
 clear:
-  %plain = xor {kind} %mode, %bits
-  {write.format("plain")}
+  %cleared = xor {kind} %mode, %bits
+  {write.format("cleared")}
   br label %take"""
     restore = f"""br i1 %odd, label %restore, label %return
 restore:

@@ -249,8 +249,8 @@ partial:
   br label %partials
 compute:
   call void %block(ptr %local, i64 0, i64 %count)
-  br label %outputs
-outputs:
+  br label %unload
+unload:
   %m = phi i64 [%inputs, %compute], [%m.next, %output.done]
   %m.more = icmp slt i64 %m, %operands
   br i1 %m.more, label %output, label %written
@@ -273,7 +273,7 @@ store:
   br label %output.done
 output.done:
   %m.next = add i64 %m, 1
-  br label %outputs
+  br label %unload
 written:
   %b.next = add i64 %b, %count
   br label %blocks

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .native import Native, Uniforms
+from ..emit.driver import SETTINGS
+from . import entry_ir as ir
+from .native import Native, Uniforms, shared_code
+
+_METH_FASTCALL_KEYWORDS = 0x80 | 0x02
+_NEW_LIKE_ARRAY = 277  # index in NumPy's table of C functions since 1.6
+_WORDS = ir.FIRST_KERNEL + ir.KERNEL_WORDS * ir.MOST_KERNELS + 4  # and the PyMethodDef
+_METHOD = _WORDS - 4
+
+
+class _Table(np.ndarray[Any, Any]):
+    """The entry's memory, which also holds what the memory points to."""
+
+    held: list[Any]
 
 
 class Entry:
@@ -16,13 +32,112 @@ class Entry:
     It runs a kernel itself if all arguments are exactly numpy.ndarray, C-contiguous, aligned, of one dtype that was
     added, of equal shape, as many as the kernel's inputs (the result is a fresh array) or one more, positionally or as
     ``out=`` (writable, and either the memory of an input or apart from all). Every other call goes to the fallback
-    with its arguments as they are. If NumPy's memory layout is not the known one, all calls go there."""
+    with its arguments as they are, and so do fresh results larger than the last-level cache, and large arrays where
+    threads or the streaming variant are not ready yet. If NumPy's memory layout is not the known one, all calls do."""
 
     call: Callable[..., Any]
 
-    def __init__(self, name: str, fallback: Callable[..., Any], doc: str = "") -> None: ...
+    def __init__(self, name: str, fallback: Callable[..., Any], doc: str = "") -> None:
+        self._table: _Table | None = None
+        if not layout_is_known():
+            self.call = fallback.__call__  # type: ignore[operator]  # as little bound by a class as a builtin is
+            return
+        table = np.zeros(_WORDS, dtype=np.int64).view(_Table)
+        texts = ctypes.create_string_buffer(name.encode()), ctypes.create_string_buffer(doc.encode())
+        out = sys.intern("out")
+        table.held = [fallback, out, *texts]
+        table[ir.FALLBACK], table[ir.NDARRAY], table[ir.OUT] = id(fallback), id(np.ndarray), id(out)
+        table[_METHOD:] = (
+            ctypes.addressof(texts[0]),
+            shared_code().addresses["entry"],
+            _METH_FASTCALL_KEYWORDS,
+            ctypes.addressof(texts[1]) if doc else 0,
+        )
+        make = ctypes.pythonapi.PyCFunction_NewEx
+        make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+        self._table = table
+        self.call = make(table.ctypes.data + 8 * _METHOD, table, None)
 
     def add(self, dtype: np.dtype[Any], kernel: Native, uniforms: Uniforms | None = None) -> bool:
         """From now on arrays of the dtype go straight to the kernel, with these values of its uniform inputs.
 
-        The kernel has exactly one output and no sums; else, or with more than 4 dtypes, nothing is added: False."""
+        The kernel has exactly one output and no sums, and all its operands have the dtype's item size; else, or with
+        more than 4 dtypes or some 15 operands, nothing is added and the answer is False."""
+        table = self._table
+        if table is None or kernel.output_count != 1 or kernel.sums or not kernel.input_count:
+            return False
+        if any(operand.itemsize != dtype.itemsize for operand in kernel.operands):
+            return False
+        count, pointers = int(table[ir.KERNELS]), len(kernel.operands) + len(kernel.uniforms)
+        known = [int(table[_kernel_at(k)]) for k in range(count)]
+        place = known.index(id(dtype)) if id(dtype) in known else count
+        if place == ir.MOST_KERNELS or pointers > ir.MOST_POINTERS or len(kernel.uniforms) != len(uniforms or ()):
+            return False
+        table.held += [dtype, kernel, uniforms]  # what was there before stays: another thread may be inside
+        words = (id(dtype), kernel.record_address, uniforms.address if uniforms else 0, kernel.input_count)
+        table[_kernel_at(place) : _kernel_at(place + 1)] = words
+        table[ir.KERNELS] = max(count, place + 1)
+        return True
+
+
+def _kernel_at(place: int) -> int:
+    return ir.FIRST_KERNEL + ir.KERNEL_WORDS * place
+
+
+@lru_cache(maxsize=1)
+def layout_is_known() -> bool:
+    """Whether arrays, tuples and NumPy's function table lie in memory as the entry's code expects; looked at once.
+
+    Reads only memory that these objects own, whatever their layout."""
+    if sys.implementation.name != "cpython" or ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
+        return False
+    if object.__basicsize__ != 16 or tuple.__basicsize__ != 24 or np.ndarray.__basicsize__ < 72:
+        return False
+    names = ("out", "in")
+    if ctypes.c_int64.from_address(id(names) + 16).value != 2 or _word(names, 24) != id(names[0]):
+        return False
+    frozen = np.arange(3, dtype=np.int16)
+    frozen.flags.writeable = False
+    odd = np.zeros(9, dtype=np.uint8)[1:].view(np.float64)
+    samples = (np.zeros((2, 3), np.float32), np.zeros(()), np.zeros((2, 3, 4)).T[::-1], frozen, odd, np.zeros((0, 5)))
+    return all(_lies_as_known(array) for array in samples) and _find_new_like_array()
+
+
+def _word(thing: object, offset: int) -> int:
+    return ctypes.c_int64.from_address(id(thing) + offset).value
+
+
+def _lies_as_known(array: np.ndarray[Any, Any]) -> bool:
+    count = ctypes.c_int32.from_address(id(array) + 24).value
+    heads = (_word(array, 8), _word(array, 16), count, _word(array, 56))
+    if heads != (id(np.ndarray), array.ctypes.data, array.ndim, id(array.dtype)):
+        return False
+    if ctypes.c_int32.from_address(id(array) + 64).value & 0x501 != array.flags.num & 0x501:
+        return False
+    return tuple((ctypes.c_int64 * count).from_address(_word(array, 32))) == array.shape if count else True
+
+
+def _find_new_like_array() -> bool:
+    """Puts the address of PyArray_NewLikeArray into the settings, if NumPy's table is the known one."""
+    try:
+        from numpy._core.multiarray import _ARRAY_API as capsule  # type: ignore[attr-defined]
+    except ImportError:
+        try:
+            from numpy.core.multiarray import _ARRAY_API as capsule  # type: ignore[attr-defined,no-redef]
+        except ImportError:
+            return False
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    functions = (ctypes.c_int64 * (_NEW_LIKE_ARRAY + 1)).from_address(pointer(capsule, None))
+    if functions[2] != id(np.ndarray):
+        return False
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+    pattern = np.ones((2, 3), np.float32)
+    fresh = kind(functions[_NEW_LIKE_ARRAY])(pattern, 0, None, 0)
+    if type(fresh) is not np.ndarray or fresh.shape != (2, 3) or fresh.dtype != pattern.dtype:
+        return False
+    if not fresh.flags.c_contiguous or not fresh.flags.writeable or not fresh.flags.owndata:
+        return False
+    settings = (ctypes.c_int64 * 16).from_address(shared_code().addresses["settings"])
+    settings[SETTINGS["new_like_array"]] = functions[_NEW_LIKE_ARRAY]
+    return True

@@ -32,17 +32,27 @@ from __future__ import annotations
 
 import ctypes
 import math
-import struct
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
-from ..emit.block import element_inputs, element_outputs, sum_outputs, uniform_inputs
+import numpy as np
+
+from ..emit import driver
+from ..emit.block import element_inputs, element_outputs, emit_module, sum_outputs, uniform_inputs
+from ..emit.llvm import BYTES
 from ..emit.target import Target
+from ..program.builder import constant_bits
 from ..program.interpreter import SUM_RUN
 from ..program.program import Program
+from . import cpu, threads
+from .entry_ir import ENTRY_TEXT
 
-ITEMSIZE = {"b": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "f32": 4, "f64": 8}
+# Changes with everything that changes code for the same Program; part of cache keys.
+FORMAT = 1
+STREAM_MB = (8, 32)  # results larger than the last-level cache are streamed, with the threshold kept in this range
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class Operand:
 
     @property
     def itemsize(self) -> int:
-        return ITEMSIZE[self.type]
+        return BYTES[self.type]
 
 
 class Uniforms:
@@ -64,28 +74,53 @@ class Uniforms:
     Setting an item changes the value for later calls; keep the object alive as long as its address is in use."""
 
     def __init__(self, types: Sequence[str], values: Sequence[float]) -> None:
-        ...
+        if len(values) != len(types):
+            raise TypeError(f"{len(values)} values for {len(types)} uniform inputs")
+        self._types = tuple(types)
+        self._slots = np.zeros(max(1, len(types)), dtype="<u8")
+        self.address: int = self._slots.ctypes.data
+        for index, value in enumerate(values):
+            self[index] = value
+
+    def __len__(self) -> int:
+        return len(self._types)
 
     def __setitem__(self, index: int, value: float) -> None:
         """The value is rounded once to the type; integers for integer types."""
-
-    @property
-    def address(self) -> int: ...
+        self._slots[index] = constant_bits(value, self._types[index])
 
 
 class Native:
-    """A loaded kernel. Safe to call from several threads at once; lives as long as something refers to it."""
+    """A loaded kernel. Safe to call from several threads at once; lives as long as something refers to it.
 
-    program: Program
-    target: Target
-    operands: tuple[Operand, ...]      # element inputs, then element outputs
-    uniforms: tuple[str, ...]          # names of the uniform inputs, in order
-    sums: tuple[str, ...]              # names of the sum outputs, in order
-    block_address: int                 # void block(void **pointers, int64 begin, int64 end): emit/block.py
-    record_address: int                # the kernel's record for emit/driver.py's run: native frameworks' handlers use it
+    ``operands``: element inputs, then element outputs. ``uniforms``, ``sums``: the names of uniform inputs and of sum
+    outputs, in order. ``block_address``: the function of emit/block.py. ``record_address``: the kernel's record for
+    ``run`` of emit/driver.py (at ``run_address()``), which native handlers of frameworks call as well."""
+
+    def __init__(self, program: Program, target: Target, code: bytes, fetch: Callable[[], bytes] | None = None) -> None:
+        self.program, self.target = program, target
+        inputs = [Operand(entry.name, entry.type, False) for entry in element_inputs(program)]
+        outputs = [Operand(out.name, program.type_of(out.value), True) for out in element_outputs(program)]
+        self.operands: tuple[Operand, ...] = (*inputs, *outputs)
+        self.uniforms: tuple[str, ...] = tuple(entry.name for entry in uniform_inputs(program))
+        self.sums: tuple[str, ...] = tuple(output.name for output in sum_outputs(program))
+        self.input_count, self.output_count = len(inputs), len(outputs)
+        self._uniform_types = tuple(entry.type for entry in uniform_inputs(program))
+        self._fetch = fetch or (lambda: compile_object(program, target, streaming=True))
+        self._code = cpu.load(code, ("block",))
+        self._streaming: cpu.Code | None = None
+        self._lock = threading.Lock()
+        self.block_address: int = self._code.addresses["block"]
+        self.stored_bytes = sum(operand.itemsize for operand in outputs)
+        sizes = [operand.itemsize for operand in self.operands]
+        counts = [len(inputs), len(self.uniforms), len(outputs), len(self.sums)]
+        self._record = np.array([self.block_address, 0, *counts, self.stored_bytes, 0, *sizes], dtype=np.int64)
+        self.record_address: int = self._record.ctypes.data
+        self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(run_address())  # lets go of the GIL
 
     def pack(self, values: Sequence[float]) -> Uniforms:
         """Memory with the values of the uniform inputs, in order, for many calls."""
+        return Uniforms(self._uniform_types, values)
 
     def run(
         self,
@@ -98,4 +133,105 @@ class Native:
 
         ``addresses``: one of each operand. ``shape``: lengths of the axes, outermost first (walk() of layout.py; at
         most 32 axes); ``strides[k]``: bytes from one element of operand k to the next along each axis, 0 to repeat;
-        None: all operands are contiguous and the product of the shape counts. Sums go over C order of ``shape``."""
+        None: all operands are contiguous and the product of the shape counts. Sums go over C order of ``shape``.
+        Raises TypeError if the numbers of addresses, strides or uniforms do not fit the kernel."""
+        if len(addresses) != len(self.operands) or (strides is not None and len(strides) != len(self.operands)):
+            raise TypeError(f"{len(addresses)} addresses for {len(self.operands)} operands")
+        if not isinstance(uniforms, Uniforms):
+            uniforms = self.pack(uniforms)
+        if len(uniforms) != len(self.uniforms):
+            raise TypeError(f"{len(uniforms)} values for {len(self.uniforms)} uniform inputs")
+        count = math.prod(shape)
+        if count == 0:
+            return (0.0,) * len(self.sums)
+        self.prepare(count)
+        slots = [uniforms.address + 8 * index for index in range(len(self.uniforms))]
+        if self.sums:
+            runs = -(-count // SUM_RUN)
+            partials = np.empty((len(self.sums), runs))
+            results = np.empty(len(self.sums))
+            rows = [partials.ctypes.data + 8 * runs * index for index in range(len(self.sums))]
+        else:
+            rows = []
+        pointers = [*addresses[: self.input_count], *slots, *addresses[self.input_count :], *rows]
+        geometry = [] if strides is None or not shape else [len(shape), *shape, *(s for row in strides for s in row)]
+        # One buffer: the job, the pointers, the geometry.
+        buffer = (ctypes.c_int64 * (8 + len(pointers) + len(geometry)))()
+        base = ctypes.addressof(buffer)
+        buffer[8 : 8 + len(pointers)] = pointers
+        if geometry:
+            buffer[8 + len(pointers) :] = geometry
+        head = (self.record_address, base + 64, count, base + 64 + 8 * len(pointers) if geometry else 0)
+        buffer[:5] = (*head, results.ctypes.data if self.sums else 0)
+        self._run(base)
+        return tuple(results.tolist()) if self.sums else ()
+
+    def prepare(self, count: int) -> None:
+        """Before a call on so many elements from outside ``run``: finds the threads, compiles the streaming variant."""
+        if count < threads.SERIAL_BELOW:
+            return
+        threads.ensure()
+        if self._streaming is None and self.output_count and count * self.stored_bytes > stream_threshold():
+            with self._lock:
+                if self._streaming is None:
+                    self._streaming = cpu.load(self._fetch(), ("block",))
+                    self._record[1] = self._streaming.addresses["block"]
+
+
+def cache_key(program: Program, target: Target, streaming: bool = False) -> str:
+    """Text that determines the object code: versions, target, variant, Program."""
+    import llvmlite
+
+    words = (FORMAT, llvmlite.__version__, target, streaming, program.digest)
+    return "native " + " ".join(str(word) for word in words)
+
+
+def compile_object(program: Program, target: Target, streaming: bool = False) -> bytes:
+    """The Program's object code. Raises ValueError if calls of elementary functions are left in it."""
+    return cpu.compile_ir(emit_module(program, target, streaming), target)
+
+
+def load(program: Program, target: Target, code: bytes, fetch: Callable[[], bytes] | None = None) -> Native:
+    """The kernel of the object code, which compile_object made for the same Program and target."""
+    return Native(program, target, code, fetch)
+
+
+def run_address() -> int:
+    """Of ``void run(int64_t *job)``, emit/driver.py."""
+    return shared_code().addresses["run"]
+
+
+_shared_lock = threading.Lock()
+
+
+def shared_code() -> cpu.Code:
+    """The code that all kernels share: driver and fast entry, compiled once a process."""
+    with _shared_lock:
+        return _shared_code()
+
+
+@lru_cache(maxsize=1)
+def _shared_code() -> cpu.Code:
+    target = cpu.host()
+    text = driver.emit_driver(target) + ENTRY_TEXT + driver.footer(target)
+    code = cpu.load(cpu.compile_ir(text, target), ("run", "work", "entry", "settings"))
+    settings = (ctypes.c_int64 * 16).from_address(code.addresses["settings"])
+    settings[driver.SETTINGS["stream_above"]] = stream_threshold()
+    threads.bind(settings)
+    return code
+
+
+@lru_cache(maxsize=1)
+def stream_threshold() -> int:
+    """Bytes of results beyond which they are stored past the caches: the last-level cache's size, if it can be read."""
+    low, high = (megabytes << 20 for megabytes in STREAM_MB)
+    text = ""
+    for index in (4, 3, 2):
+        try:
+            text = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size").read_text().strip()
+            break
+        except OSError:
+            continue
+    unit = {"K": 10, "M": 20}.get(text[-1:], 0)
+    digits = text.rstrip("KM")
+    return min(max(int(digits) << unit, low), high) if digits.isdigit() else high
