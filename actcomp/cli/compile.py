@@ -11,6 +11,7 @@ import actcomp as ac
 
 from .arguments import read_activation, read_parameters
 from .peers import read_libraries
+from .plot import check_path, plot_activation
 from .screen import Steps, print_facts, print_json, print_table, progress
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def run(
     *, expression: str, param: Sequence[str], dtype: str, plot: str | None, against: str | None, json: bool
 ) -> int:
     libraries = read_libraries(against)
+    if plot is not None:
+        check_path(plot)
     with progress(3 + len(libraries)) as step:
         step("compiling")
         f = read_activation(expression, param)
@@ -35,8 +38,6 @@ def run(
         step("timing")
         found["nanoseconds_per_element"] = _times(f, kernel, dtype, libraries, step) if against != "none" else []
         if plot is not None:
-            from .plot import plot_activation
-
             step("drawing")
             plot_activation(f, plot)
             found["plot"] = plot

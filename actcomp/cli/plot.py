@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,28 +14,30 @@ import actcomp as ac
 if TYPE_CHECKING:
     from actcomp import Activation
 
-RANGE = (-6.0, 6.0)
+RANGE = (-5.0, 5.0)
 POINTS = 2401
 # A palette that stays distinct in grey and for the colour-blind (Okabe and Ito, "Color Universal Design", 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 
 
-def plot_activation(f: Activation, path: str) -> None:
-    """Draws f, f' and f'' in its first input to the file. Raises ActcompError where it cannot."""
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise ac.ArgumentError("--plot needs matplotlib", do="pip install matplotlib") from None
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    kinds = pyplot.figure().canvas.get_supported_filetypes()
-    suffix = Path(path).suffix.lstrip(".").lower()
-    if suffix not in kinds:
+def check_path(path: str) -> None:
+    """Raises ArgumentError if no picture can be drawn to that file."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ac.ArgumentError("--plot needs matplotlib", do="pip install matplotlib")
+    if Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ac.ArgumentError(f"--plot {path!r}: no picture format", do="let the name end in .png, .svg or .pdf")
     folder = Path(path).absolute().parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ac.ArgumentError(f"--plot {path!r}: {folder} is no folder that can be written to", do="make it first")
+
+
+def plot_activation(f: Activation, path: str) -> None:
+    """Draws f, f' and f'' in its first input to the file."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
     _draw(f, pyplot).savefig(path, dpi=160)
     pyplot.close("all")
 
@@ -103,6 +106,5 @@ def _axis_label(f: Activation) -> str:
 
 
 def _title(f: Activation) -> str:
-    text = str(f.expression)
-    formula = text if len(text) <= 70 else text[:67] + "..."
-    return formula if f.name in (text, formula) or not f.name.isidentifier() else f"{f.name}: {formula}"
+    text = f"{f.name}: {ac.CATALOG[f.name].expression}" if f.name in ac.CATALOG else f.name
+    return text if len(text) <= 75 else text[:72] + "..."

@@ -1,0 +1,34 @@
+"""README's Python blocks run, in order, in one namespace; what it prints as their output is what they print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_readme_blocks_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ACTCOMP_CACHE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "readme"}
+    for number, block in enumerate(BLOCKS):
+        exec(compile(block, f"README.md, block {number}", "exec"), namespace)
+    printed = capsys.readouterr().out
+    error = re.search(r'^    unknown function "sigmod"\n(?:    .*\n)+', README, re.MULTILINE)
+    assert error is not None
+    assert re.sub(r"^    ", "", error.group(), flags=re.MULTILINE) in printed
+
+
+def test_readme_has_blocks():
+    assert len(BLOCKS) >= 5
+    assert README.count("```") == 2 * len(BLOCKS), "a block in a language that no test runs"
+
+
+@pytest.mark.parametrize("name", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_readme_names_files_that_exist(name):
+    assert (ROOT / name).exists()
