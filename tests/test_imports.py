@@ -19,8 +19,8 @@ PACKAGE = Path(ac.__file__).parent
 class Layer:
     """What a part of the package may import.
 
-    ``inside``: other parts, by name. ``deferred``: parts that only a function's own import may reach: a door for the user
-    (``Activation.derivative``), no dependency. ``outside``: libraries besides Python's own.
+    ``inside``: other parts, by name. ``deferred``: parts that only a function's own import may reach: a door for the
+    user (``Activation.derivative``), no dependency. ``outside``: libraries besides Python's own.
     """
 
     inside: tuple[str, ...] = ()
@@ -53,7 +53,8 @@ LAYERS = {
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
     "kernel": Layer(("errors", "debug", "program", "runtime"), outside=("numpy",)),
     "api": Layer(
-        ("", "errors", "debug", "kernel", "program", "runtime"), deferred=("activation", "calculus", "verify", "catalog")
+        ("", "errors", "debug", "kernel", "program", "runtime"),
+        deferred=("activation", "calculus", "verify", "catalog"),
     ),
     # beside the flow
     "verify": Layer(

@@ -14,6 +14,7 @@ from actcomp.cli.commands import COMMANDS
 from actcomp.cli.main import main
 
 NO_TIMING = ("--against", "none")
+PARENT = os.path.dirname(os.path.dirname(ac.__file__))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -58,7 +59,8 @@ def test_compile(run):
 def test_compile_json(run, tmp_path):
     picture = tmp_path / "swish.png"
     status, out, _ = run(
-        "compile", "x*sigmoid(beta*x)", "--param", "beta=1.5", "--dtype", "f64", "--plot", str(picture), "--json", *NO_TIMING
+        "compile", "x*sigmoid(beta*x)", "--param", "beta=1.5", "--dtype", "f64", "--plot", str(picture), "--json",
+        *NO_TIMING,
     )  # fmt: skip
     found = json.loads(out)
     assert status == 0
@@ -136,7 +138,7 @@ def test_bench(run):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("compile", "x * sigmod(x)"), ('ParseError: unknown function "sigmod"', "      ^^^^^^", 'did you mean "sigmoid"')),
+        (("compile", "x * sigmod(x)"), ('ParseError: unknown function "sigmod"', "      ^^^^^^", "did you mean")),
         (("show", "x +* 2"), ("ParseError", "^", "do:")),
         (("compile", "x*b", "--param", "b"), ("ParseError: --param 'b'", "--param beta=1.0")),
         (("compile", "relu", "--plot", "nowhere/at/all.png"), ("nowhere", "do:")),
@@ -156,7 +158,7 @@ def test_errors_are_messages(run, arguments, words):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("compile",), ("fly",), ("show", "relu", "--stage", "machine"), ("compile", "relu", "--colour", "red")]
+    "arguments", [("compile",), ("fly",), ("show", "relu", "--stage", "machine"), ("list", "--colour", "red")]
 )
 def test_wrong_arguments(run, arguments):
     status, _, err = run(*arguments)
@@ -187,21 +189,19 @@ def test_a_terminal_gets_tables_in_colour(monkeypatch, capsys):
 def test_as_a_program_without_typer_and_rich(tmp_path):
     """In a process where the two cannot be imported, and from another folder than the checkout."""
     for name in ("typer", "rich"):
-        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name!r}', name={name!r})\n")
+        (tmp_path / f"{name}.py").write_text(f"raise ModuleNotFoundError('not installed', name='{name}')\n")
     found = subprocess.run(
         [sys.executable, "-m", "actcomp", "show", "silu", "--stage", "expression"],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.path.dirname(os.path.dirname(ac.__file__))])},
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), PARENT])},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert "sigmoid" in found.stdout
 
 
-def test_a_reader_that_leaves(tmp_path):
+def test_a_reader_that_leaves():
     command = f"{sys.executable} -m actcomp list --json | head -n 1"
-    folder = os.path.dirname(os.path.dirname(ac.__file__))
     found = subprocess.run(
-        command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": folder}
+        command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": PARENT}
     )
     assert found.stdout.strip() == "["
     assert found.stderr == ""

@@ -61,7 +61,7 @@ def arguments(name: str, type_: str) -> Any:
         [
             random_floats(type_, 20_000, seed=1),
             hard_floats(type_),
-            neighbours([p for p in row.hard_points if math.isfinite(p)], type_, steps=20),
+            neighbours(row.hard_points, type_, steps=20),
             rng.uniform(*case.dense, 20_000).astype(NUMPY_TYPE[type_]),
             (widening * rng.uniform(*case.dense, 5_000)).astype(NUMPY_TYPE[type_]),
         ]
