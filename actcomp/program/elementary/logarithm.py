@@ -117,7 +117,7 @@ ROWS = (
         "log",
         lambda x, scale=0: log(x),
         bound_ulps={"f32": 1.0, "f64": 1.0},  # worst found: 0.915 (at 0.7396) in 30 million; 0.891 in 0.8 million
-        hard_points=(1.0, 0.75, 1.5, 0.375, 3.0, 2.0**-126, 2.0**-1022, 0.0, math.inf),
+        hard_points=(1.0, 0.75, 1.5, 0.375, 3.0, 2.0**-126, 2.0**-1022, 0.0),
     ),
     Elementary(
         "log1p",
