@@ -55,7 +55,7 @@ def _gaussian(a: Value) -> tuple[Value, Value]:
     return horner(fma(square, -HALF_LOG2_E, magic - turns), EXP2[a.type]), turns
 
 
-def _shifted(turns: Value, scale: int, factor: float) -> Value:
+def shifted(turns: Value, scale: int, factor: float) -> Value:
     """factor * 2**(n + scale), factor positive."""
     layout = LAYOUT[turns.type]
     factor_bits = turns.builder.const(factor * 2.0**scale, turns.type).bits()
@@ -74,8 +74,8 @@ def density(x: Value, scale: int = 0) -> Value:
     """phi(x) * 2**scale."""
     a = abs(x)
     p, turns = _gaussian(a)
-    lifted = p * _shifted(turns, scale or LIFT[a.type], DENSITY_AT_0 / EXP2[x.type][0])
-    return _rarely_subnormal(a, p * _shifted(turns, 0, DENSITY_AT_0 / EXP2[x.type][0]), lifted, scale)
+    lifted = p * shifted(turns, scale or LIFT[a.type], DENSITY_AT_0 / EXP2[x.type][0])
+    return _rarely_subnormal(a, p * shifted(turns, 0, DENSITY_AT_0 / EXP2[x.type][0]), lifted, scale)
 
 
 def distribution(x: Value, scale: int = 0) -> Value:
@@ -85,7 +85,7 @@ def distribution(x: Value, scale: int = 0) -> Value:
     ratio = horner(a, NUMERATOR[a.type]) / horner(a, DENOMINATOR[a.type])
     mills = fma(-a, ratio, 1.0)
     usual = scale_by_power_of_two(p, turns) * mills
-    lifted = p * _shifted(turns, scale or LIFT[a.type], 1.0) * mills
+    lifted = p * shifted(turns, scale or LIFT[a.type], 1.0) * mills
     left = _rarely_subnormal(a, usual, lifted, scale)
     return select(x > 0.0, 2.0**scale - left, left)
 

@@ -1,0 +1,118 @@
+"""erf and erfc in primitives.
+
+erf(x) is an odd polynomial for abs(x) < SPLIT, beyond it 1 - 2**y with a polynomial y = log2(erfc(abs(x))): no division.
+
+erfc(a) = exp(-a**2) N(a)/D(a) for a >= 0, and 2 - erfc(a) on the other side. Unlike Phi it answers for plain units in the last
+place, so the low part of the square goes into the exponential's reduced argument, and the roundings of the exponential,
+the denominator and the product are found out and put right at the end.
+"""
+
+from __future__ import annotations
+
+from ..builder import Value, fma, horner, rare, select
+from .exponential import EXP, power_of_two, reduce_exponential, with_sign_of
+from .normal import EXP2, shifted
+from .registry import Elementary
+from .tables import LAYOUT, hex_floats
+
+NEAR_F32 = hex_floats("0x1.06eba6p-3 -0x1.8126ecp-2 0x1.ce1b86p-4 -0x1.b69b96p-6 0x1.479cap-8 -0x1.3ba9e8p-11")
+NEAR_F64 = hex_floats(
+    "0x1.06eba8214db69p-3 -0x1.812746b037a27p-2 0x1.ce2f21a045b7cp-4 -0x1.b82ce31364e2ep-6 0x1.565bcd2efec36p-8 "
+    "-0x1.c02db998c8a88p-11 0x1.f9a3becd88ef6p-14 -0x1.f4dc7dd533cd4p-17 0x1.ba516d0fa594dp-20 "
+    "-0x1.61e5f5ac15f97p-23 0x1.03625cc1fee5fp-26 -0x1.298bf3c8f7602p-30"
+)
+FAR_F32 = hex_floats(
+    "-0x1.0ca1dcp-12 -0x1.a082f4p0 -0x1.d69228p-1 -0x1.33643p-3 0x1.0747dp-5 -0x1.20e64ep-8 0x1.2a4a6ep-12"
+)
+FAR_F64 = hex_floats(
+    "-0x1.b87de62d24162p-24 -0x1.a0be7193577d6p0 -0x1.d63f898208838p-1 -0x1.2f9fb793390b7p-3 0x1.c3a2d309251f9p-6 "
+    "0x1.680bc6065da84p-12 -0x1.4581cffc71777p-9 0x1.c57b53a5bd679p-11 -0x1.8457b78ca8e5p-16 "
+    "-0x1.04d3327f1a0fp-13 0x1.3aa4462ee7d4dp-14 -0x1.caa6567eccedfp-16 0x1.e41fde34636f6p-18 "
+    "-0x1.819db93a6e414p-20 0x1.cf5fae2c7d9e8p-23 -0x1.9941ee6c4f189p-26 0x1.f6a2dab3ba962p-30 "
+    "-0x1.7fcb06b7a66c4p-34 0x1.12724563b19e7p-39"
+)
+NUMERATOR_F32 = hex_floats("0x1p0 0x1.3f3654p0 0x1.7b2a96p-1 0x1.de367p-3 0x1.141416p-5")
+DENOMINATOR_F32 = hex_floats("0x1p0 0x1.3009eap1 0x1.35dc74p1 0x1.57934p0 0x1.a7d3f2p-2 0x1.e954eep-5")
+NUMERATOR_F64 = hex_floats(
+    "0x1p0 0x1.2be2f74c05078p1 0x1.5c484801a5dfdp1 0x1.03191a482b4b1p1 0x1.0eebb8e56f24bp0 0x1.9e2a3f7287b58p-2 "
+    "0x1.d41c2f494d808p-4 0x1.82be37bb0355cp-6 0x1.c0c5ab1d348ep-9 0x1.4c93ff8a9a9a5p-12 0x1.e415392542ba3p-17"
+)
+DENOMINATOR_F64 = hex_floats(
+    "0x1p0 0x1.bc51b1ce19e2fp1 0x1.68d246d448ecdp2 0x1.6aad4f36ff806p2 0x1.f6883f937ae45p1 0x1.f95aae34ffb54p0 "
+    "0x1.799c6904a3dd7p-1 0x1.a50a34c0dd8b6p-3 0x1.590b748d70ccep-5 0x1.8e8d46bebae05p-8 0x1.26bd5bdd4f044p-11 "
+    "0x1.ad01de9bc81c1p-16"
+)
+
+NEAR = {"f32": NEAR_F32, "f64": NEAR_F64}
+FAR = {"f32": FAR_F32, "f64": FAR_F64}
+NUMERATOR = {"f32": NUMERATOR_F32, "f64": NUMERATOR_F64}
+DENOMINATOR = {"f32": DENOMINATOR_F32, "f64": DENOMINATOR_F64}
+
+SPLIT = 0.9
+ERF_END = {"f32": 3.95, "f64": 5.95}
+# Up to here erfc is normal; beyond CUT it is 0, even after lifting by 2**LIFT.
+USUAL = {"f32": 9.0, "f64": 26.5}
+CUT = {"f32": 11.1, "f64": 27.9}
+LIFT = {"f32": 64, "f64": 128}
+# From here on erfc may be below 2**-100 (f32), 2**-960 (f64).
+VANISHES = {"f32": 8.0, "f64": 25.6}
+
+
+def erf(x: Value, scale: int = 0) -> Value:
+    a = abs(x)
+    near = fma(a, horner(a * a, NEAR[x.type]), a)
+    y = horner(x.builder.const(ERF_END[x.type], x.type).minimum(a), FAR[x.type])
+    magic = LAYOUT[x.type].magic
+    turns = y + magic
+    p = horner(y - (turns - magic), EXP2[x.type])
+    far = fma(-p, shifted(turns, 0, 1 / EXP2[x.type][0]), 1.0)
+    return with_sign_of(select(a < SPLIT, near, far), x)
+
+
+def erfc(x: Value, scale: int = 0) -> Value:
+    """erfc(x) * 2**scale."""
+    a = abs(x)
+    mantissa, turns = _erfc_mantissa(a)
+    lifted = select(a > CUT[x.type], 0.0, mantissa * shifted(turns, scale or LIFT[x.type], 1.0))
+    if scale:
+        right = lifted
+    else:
+        usual = mantissa * power_of_two(turns)
+        right = rare(a > USUAL[x.type], usual, lifted * 2.0 ** -LIFT[x.type])
+    return select(x < 0.0, 2.0 ** (scale + 1) - right, right)
+
+
+def _erfc_mantissa(a: Value) -> tuple[Value, Value]:
+    """m and turns: erfc(a) = m * 2**n with n in the last bits of the float ``turns``."""
+    square = a * a
+    turns, _, r = reduce_exponential(-square, low=fma(-a, a, square))
+    first_order = r * horner(r, EXP[a.type][1:])
+    e = 1.0 + first_order
+    e_low = first_order - (e - 1.0)
+    numerator = horner(a, NUMERATOR[a.type])
+    upper = horner(a, DENOMINATOR[a.type][1:])
+    denominator = fma(a, upper, 1.0)
+    denominator_low = fma(a, upper, 1.0 - denominator)
+    product = e * numerator
+    product_low = fma(e_low, numerator, fma(e, numerator, -product))
+    inverse = 1.0 / denominator
+    quotient = product * inverse
+    rest = fma(-quotient, denominator, product) + fma(-quotient, denominator_low, product_low)
+    return fma(rest, inverse, quotient), turns
+
+
+ROWS = (
+    Elementary(
+        "erf",
+        erf,
+        bound_ulps={"f32": 2.0, "f64": 2.0},
+        hard_points=(0.0, 0.9, -0.9, 3.83, 3.92, 3.95, 5.86, 5.95, 0.4769362762044699),
+    ),
+    Elementary(
+        "erfc",
+        erfc,
+        bound_ulps={"f32": 2.0, "f64": 2.0},
+        vanishes=lambda x: x > VANISHES[x.type],
+        hard_points=(0.0, 9.0, 9.19, 10.05, 26.5, 26.54, 27.22, 0.5887, 0.4769362762044699),
+    ),
+)
