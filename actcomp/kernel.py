@@ -14,7 +14,7 @@ from .errors import ArgumentError
 from .program.program import Program
 from .program.source import KernelSource
 from .runtime import engine
-from .runtime.arrays import Array, load, read, scratch, store
+from .runtime.arrays import Array, load, read_out, scratch, store
 from .runtime.launch import check_out, common_shape, fresh, launch, read_all, require_broadcast
 from .runtime.layout import Shape, contiguous_strides
 from .runtime.parameters import Setting, read_parameters, uniform_values
@@ -213,7 +213,7 @@ class Kernel:
         if out is None:
             y = call.fresh()
         else:
-            y = read(out, "out")
+            y = read_out(out, "out")
             check_out(y, "out", call.shape, call.operands)
         call.run({"y": y})
         self._shorten(call)
@@ -282,7 +282,7 @@ class Kernel:
         if out is not None:
             if len(wanted) != 1:
                 raise ArgumentError(f"{self.name} has {len(self.inputs)} gradients", do="leave out= away")
-            results = {name: read(out, "out") for name in wanted}
+            results = {name: read_out(out, "out") for name in wanted}
             check_out(*results.values(), "out", call.shape, call.operands)
         channels = {f"d.p.{name}": s for name, s in call.settings.items() if s.channels is not None}
         scratches = {name: scratch(s.channels, call.shape) for name, s in channels.items() if s.channels is not None}

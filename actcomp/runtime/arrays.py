@@ -64,6 +64,13 @@ def read(value: Any, name: str = "x") -> Array:
     return reader(value, name)
 
 
+def read_out(value: Any, name: str) -> Array:
+    """As read, for memory to write to: no numbers and lists, whose values would be written to a copy."""
+    if isinstance(value, (int, float, list, tuple, np.generic)):
+        _refuse_other(value, name)
+    return read(value, name)
+
+
 def is_weak(value: Any) -> bool:
     """Whether it is a Python number, which takes the element type of the arrays beside it."""
     return type(value) is float or type(value) is int
@@ -141,7 +148,8 @@ def _reader_of(type_: type) -> Reader:
     if issubclass(type_, (np.generic, int, float, list, tuple)):
         return _read_numbers
     if (torch := sys.modules.get("torch")) and issubclass(type_, torch.Tensor):
-        return _read_torch
+        own_memory = type_.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+        return _read_torch if own_memory else _refuse_wrapped
     if (jax := sys.modules.get("jax")) and issubclass(type_, (jax.Array, jax.core.Tracer)):
         return _read_jax
     if hasattr(type_, "__dlpack__"):
@@ -236,7 +244,8 @@ def _read_torch(value: Any, name: str) -> Array:
         what = "nested" if value.is_nested else f"laid out as {value.layout}"
         raise DTypeError(f"{name} is {what}; a dense tensor is needed", do=f"{name}.to_dense(), or pass its values")
     if value.device.type != "cpu":
-        raise DeviceError(f"{name} lives on {value.device}; this kernel runs on the CPU", do=f"{name}.cpu()")
+        fix = f"{name}.cpu()" if value.device.type != "meta" else "give it data: torch.empty_like(..., device='cpu')"
+        raise DeviceError(f"{name} lives on {value.device}; this kernel runs on the CPU", do=fix)
     dtype = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}.get(value.dtype)
     if dtype is None:
         dtype = _refuse_dtype(value.dtype, f"{name}.double() (first {name}.dequantize() if it is quantised)", name)
@@ -247,13 +256,17 @@ def _read_torch(value: Any, name: str) -> Array:
     except RuntimeError:  # vmap, grad and the like wrap tensors without memory
         address = 0
     if address == 0 and value.numel():
-        raise DeviceError(
-            f"{name} has no memory: it is traced, faked or transformed",
-            do="import actcomp.torch, whose operators torch knows",
-        )
+        return _refuse_wrapped(value, name)
     itemsize = ITEMSIZE[dtype]
     strides = tuple([stride * itemsize for stride in value.stride()])
     return Array(address, tuple(value.shape), strides, dtype, True, TORCH, value)
+
+
+def _refuse_wrapped(value: Any, name: str) -> Array:
+    raise DeviceError(
+        f"{name} has no memory of its own: it is traced, faked or transformed",
+        do="use actcomp.torch, whose operators torch knows",
+    )
 
 
 def _empty_torch(like: Array, shape: Shape, strides: Shape) -> Array:
@@ -306,7 +319,11 @@ def _jax_result(array: Array) -> Any:
     jax = sys.modules["jax"]
     source, buffer = array.owner
     (device,) = source.devices()
-    return jax.device_put(buffer, None if device == jax.devices()[0] else device, may_alias=True)
+    target = None if device == jax.devices()[0] else device
+    if array.dtype == "f64" and not jax.config.jax_enable_x64:  # else JAX would round to float32
+        with jax.enable_x64(True):
+            return jax.device_put(buffer, target, may_alias=True)
+    return jax.device_put(buffer, target, may_alias=True)
 
 
 JAX = Kind("JAX", _empty_jax, _jax_result)
