@@ -3,7 +3,7 @@
     void block(void **pointers, int64_t begin, int64_t end)
 
 ``pointers``: element inputs, uniform inputs (one value each), element outputs, and for each sum output an array of
-doubles, whose item r receives the sum over run r (elements SUM_RUN*r up to SUM_RUN*(r+1)) by the interpreter's fixed tree.
+doubles, whose item r receives the sum over run r, elements SUM_RUN*r to SUM_RUN*(r+1), by the interpreter's fixed tree.
 ``begin`` is a multiple of SUM_RUN if there are sums. Elements begin..end-1 of the arrays are read and written.
 
 The last, partial block of lanes runs the same machine code on buffers on the stack, so that every element gets the
@@ -121,7 +121,7 @@ class _Block:
         emission.inputs[entry.name] = r
 
     def _compute_once(self) -> None:
-        """Computes, as scalars, all values that depend on uniform inputs and constants alone, and spreads those that others use."""
+        """Computes, as scalars, all values that depend on uniform inputs alone, and spreads those that others read."""
         operations = self.program.operations
         uniform = {entry.name for entry in self.uniforms}
         is_once: list[bool] = []
@@ -215,12 +215,13 @@ class _Block:
             self.line(f"{byte} = zext {self.values.type_text('b')} {name} to {whole}")
             name = byte
         align = min(CACHE_LINE, self.lanes * BYTES[type]) if self.streaming else 1
-        self.line(f"store {whole} {name}, ptr %y{index}.at, align {align}" + (", !nontemporal !0" if self.streaming else ""))
+        hint = ", !nontemporal !0" if self.streaming else ""
+        self.line(f"store {whole} {name}, ptr %y{index}.at, align {align}{hint}")
 
     # sums
 
     def _accumulate(self, index: int, output: Output) -> None:
-        """Adds the values to the lanes of the tree; lanes past the end add 0, which changes no bit since no lane is -0."""
+        """Adds the values to the lanes of the tree; lanes past the end add 0: no change of bits, for no lane is -0."""
         wide = convert(self.values, self.values.name(output.value), self.program.type_of(output.value), "f64")
         doubles, booleans = self.values.type_text("f64"), self.values.type_text("b")
         number = ", ".join(f"i64 {lane}" for lane in range(self.lanes))
@@ -249,8 +250,9 @@ class _Block:
         """The end of a run with sums, else of all."""
         self.lines.append("done:")
         for index in range(len(self.sums)):
+            self.line(f"%a{index}.0 = phi <{SUM_LANES} x double> [%a{index}, %part], [%a{index}.next, %copyout]")
+        for index in range(len(self.sums)):
             total, width = f"%a{index}.0", SUM_LANES
-            self.line(f"{total} = phi <{SUM_LANES} x double> [%a{index}, %part], [%a{index}.next, %copyout]")
             while width > 1:
                 width //= 2
                 low, high, total_next = (f"%a{index}.{letter}{width}" for letter in "lht")

@@ -37,7 +37,7 @@ def convert(e: Emission, value: str, source: str, result: str, signed: bool = Tr
 
 
 def half_fma(e: Emission, operands: list[str]) -> str:
-    """a*b + c of f16 values held in f32, rounded once: the product is exact in f64, its sum with c is rounded to odd."""
+    """a*b + c of f16 values held in f32, rounded once: the product is exact in f64, the sum is rounded to odd."""
     a, b, c = (convert(e, operand, "f32", "f64") for operand in operands)
     product = e.fill("mul", [a, b], "f64", "f64")
     total = e.fill("add", [product, c], "f64", "f64")
@@ -90,7 +90,8 @@ def _to_odd(e: Emission, near: str, error: str, type: str) -> str:
     is_negative = e.fill("lt", [bits, e.splat(0, integer)], integer, "b")
     # A step towards the error makes the magnitude larger if the signs agree: down and negative, or up and positive.
     grows = e.fill("xor", [is_up, is_negative], "b", "b")
-    step = e.fill("select", [grows, e.splat(1, integer), e.splat((1 << WIDTH_BITS[integer]) - 1, integer)], integer, integer)
+    one, minus_one = e.splat(1, integer), e.splat((1 << WIDTH_BITS[integer]) - 1, integer)
+    step = e.fill("select", [grows, one, minus_one], integer, integer)
     moved = e.fill("iadd", [bits, step], integer, integer)
     chosen = e.fill("select", [e.fill("and", [is_inexact, is_even], "b", "b"), moved, bits], integer, integer)
     return _line(e, f"bitcast {e.type_text(integer)} {chosen} to {e.type_text(type)}")

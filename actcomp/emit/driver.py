@@ -56,7 +56,7 @@ def footer(target: Target) -> str:
 
 
 def _float_mode(target: Target) -> tuple[str, str]:
-    """Code that saves the mode (as %mode) and clears flushing and rounding bits if any is set; code that puts it back."""
+    """Code that saves the mode as %mode and clears flushing and rounding if either is set; code that puts it back."""
     if target.architecture == "x86_64":
         read = "call void @llvm.x86.sse.stmxcsr(ptr %slot)\n  %mode = load i32, ptr %slot"
         write = "store i32 %{0}, ptr %slot\n  call void @llvm.x86.sse.ldmxcsr(ptr %slot)"

@@ -20,9 +20,9 @@ STORED = {**SCALAR, "b": "i8"}
 BYTES = {"b": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "f32": 4, "f64": 8}
 
 _COMPARE = "{r} = %s {t} {0}, {1}"
-# {r} the result, {0} {1} {2} the operands, {t} the type of the last operand, {s} its suffix in intrinsics' names, {b} the
-# type of masks, {c} {d} {e} fresh names, {m} width - 1. A pair is (for floats, for integers). None: a method of Emission
-# of that name, or (const, input, call) no code at all.
+# {r} the result, {0} {1} {2} the operands, {t} the type of the last operand and {s} its suffix in intrinsics' names,
+# {T} the result's type, {b} the type of masks, {w} integers of twice the width, {c} to {f} fresh names, {m} width - 1,
+# {wide} the width. A pair: for floats, for integers. None: methods of Emission, or no code at all (const, input, call).
 TEMPLATES: dict[str, str | tuple[str, str] | None] = {
     "const": None,
     "input": None,
@@ -259,8 +259,9 @@ class Emission:
             self.line(f"{r} = load {stored}, ptr {address}")
         else:
             suffix = f"v{self.lanes}{'i8' if kind == 'b' else 'i16' if kind == 'f16' else kind}.v{self.lanes}p0"
-            align, pointers, mask = BYTES[kind], f"<{self.lanes} x ptr> {address}", f"{self.type_text('b')} splat (i1 true)"
-            self.line(f"{r} = call {whole} @llvm.masked.gather.{suffix}({pointers}, i32 {align}, {mask}, {whole} poison)")
+            pointers, mask = f"<{self.lanes} x ptr> {address}", f"{self.type_text('b')} splat (i1 true)"
+            operands = f"{pointers}, i32 {BYTES[kind]}, {mask}, {whole} poison"
+            self.line(f"{r} = call {whole} @llvm.masked.gather.{suffix}({operands})")
         if kind != "b":
             return r
         truth = self.fresh()

@@ -1,8 +1,8 @@
 """Part of the driver: elements anywhere in memory, packed by blocks into buffers on the stack and back.
 
 ``strided(job, begin, end)`` walks over the elements begin..end-1 in C order of the job's geometry. An operand whose
-elements of a block lie side by side is used in place; others are copied to and from a buffer, row by row. The same block
-function runs as for contiguous arrays, so that the bits are the same.
+elements of a block lie side by side is used in place; others are copied to and from a buffer, row by row. The same
+block function runs as for contiguous arrays, so that the bits are the same.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ exit:
   ret i64 %place
 }
 
-define void @pack(ptr %buffer, ptr %base, i64 %size, i64 %index, i64 %count, ptr %geometry, ptr %strides, i1 %is.output) #0 {
+define void @pack(ptr %buffer, ptr %base, i64 %size, i64 %index, i64 %count,
+                  ptr %geometry, ptr %strides, i1 %is.output) #0 {
 entry:
   %at = alloca [32 x i64], align 16
   %axes = load i64, ptr %geometry

@@ -8,14 +8,16 @@ import threading
 from functools import lru_cache
 from typing import Any
 
+from ..emit.block import emit_module
 from ..emit.target import Target
 from ..errors import DeviceError
+from ..program.program import Program
 
 # What ACTCOMP_CPU may name. LLVM ends the process on some unknown names, so that nothing else is passed on.
 _V2 = ("+sse3", "+ssse3", "+sse4.1", "+sse4.2", "+popcnt", "+cx16", "+sahf")
 _V3 = (*_V2, "+avx", "+avx2", "+bmi", "+bmi2", "+f16c", "+fma", "+lzcnt", "+movbe", "+xsave")
-_V4 = (*_V3, "+avx512f", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512vl", "+evex512")
-LEVELS = {"x86-64": (), "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4[:-1]}
+_V4 = (*_V3, "+avx512f", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512vl")
+LEVELS = {"x86-64": (), "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
 
 _lock = threading.Lock()  # LLVM's global state is not ours to share
 
@@ -30,22 +32,28 @@ class Code:
 
 def host() -> Target:
     """This machine; ``ACTCOMP_CPU`` restricts it to one of LEVELS. Raises DeviceError if that is another word."""
-    return _host(os.environ.get("ACTCOMP_CPU", ""))
+    return target_of(os.environ.get("ACTCOMP_CPU", ""))
 
 
 @lru_cache(maxsize=8)
-def _host(level: str) -> Target:
+def target_of(level: str) -> Target:
+    """This machine as far as the level of LEVELS goes, all of it if that is empty."""
     llvm = _llvm()
     triple = llvm.get_process_triple()
     if not level:
         return Target(triple, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-    known = LEVELS if platform.machine().lower() in ("x86_64", "amd64") else {}
-    features = llvm.get_host_cpu_features()
-    usable = [name for name, words in known.items() if all(features.get(word[1:]) for word in words)]
-    if level not in usable:
-        named = ", ".join(usable) or "no level is known here"
+    if level not in usable_levels():
+        named = ", ".join(usable_levels()) or "(no level is known here)"
         raise DeviceError(f"ACTCOMP_CPU is {level!r}", do=f"unset it, or name a level of this CPU: {named}")
-    return Target(triple, level, ",".join(known[level]))
+    return Target(triple, level, ",".join(LEVELS[level]))
+
+
+def usable_levels() -> list[str]:
+    """The names of LEVELS that this CPU can run."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return []
+    features = _llvm().get_host_cpu_features()
+    return [name for name, words in LEVELS.items() if all(features.get(word[1:]) for word in words)]
 
 
 def compile_ir(text: str, target: Target) -> bytes:
@@ -53,6 +61,7 @@ def compile_ir(text: str, target: Target) -> bytes:
     llvm = _llvm()
     with _lock:
         module = llvm.parse_assembly(text)
+        module.verify()  # code generation ends the process on malformed modules
         return bytes(_machine(target).emit_object(module))
 
 
@@ -60,7 +69,19 @@ def assembly(text: str, target: Target) -> str:
     """The module as the target's assembler text, to read."""
     llvm = _llvm()
     with _lock:
-        return str(_machine(target).emit_assembly(llvm.parse_assembly(text)))
+        module = llvm.parse_assembly(text)
+        module.verify()
+        return str(_machine(target).emit_assembly(module))
+
+
+def intermediate_text(program: Program) -> str:
+    """The IR of the Program's kernel on this machine, to read."""
+    return emit_module(program, host())
+
+
+def assembly_text(program: Program) -> str:
+    """The machine instructions of the Program's kernel on this machine, to read."""
+    return assembly(emit_module(program, host()), host())
 
 
 _loaded = 0
@@ -95,8 +116,9 @@ def _initialised() -> Any:
 
 @lru_cache(maxsize=8)
 def _machine(target: Target) -> Any:
-    of_triple = _llvm().Target.from_triple(target.triple)
-    return of_triple.create_target_machine(cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="default", jit=True)
+    return _llvm().Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="default"
+    )
 
 
 @lru_cache(maxsize=1)

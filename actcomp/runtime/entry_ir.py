@@ -86,7 +86,8 @@ found:
   %inputs.1 = add i64 %inputs, 1
   %into = icmp eq i64 %total, %inputs.1
   %fresh.plain = and i1 %fresh, %no.names
-  %good.count = or i1 %fresh.plain, %into
+  %into.named = select i1 %no.names, i1 false, i1 %into
+  %good.count = or i1 %fresh.plain, %into.named
   br i1 %good.count, label %size, label %slow
 size:
   %nd.64 = sext i32 %nd to i64

@@ -30,9 +30,9 @@ class Entry:
     """One builtin function in front of the kernels of one activation, by dtype.
 
     It runs a kernel itself if all arguments are exactly numpy.ndarray, C-contiguous, aligned, of one dtype that was
-    added, of equal shape, as many as the kernel's inputs (the result is a fresh array) or one more, positionally or as
-    ``out=`` (writable, and either the memory of an input or apart from all). Every other call goes to the fallback
-    with its arguments as they are, and so do fresh results larger than the last-level cache, and large arrays where
+    added, of equal shape, as many as the kernel's inputs (the result is a fresh array), and maybe ``out=`` (writable,
+    and either the memory of an input or apart from all; by keyword alone, since an array too many is a mistake that
+    would be written to). Every other call goes to the fallback with its arguments as they are, and so do fresh results larger than the last-level cache, and large arrays where
     threads or the streaming variant are not ready yet. If NumPy's memory layout is not the known one, all calls do."""
 
     call: Callable[..., Any]
@@ -120,10 +120,10 @@ def _lies_as_known(array: np.ndarray[Any, Any]) -> bool:
 def _find_new_like_array() -> bool:
     """Puts the address of PyArray_NewLikeArray into the settings, if NumPy's table is the known one."""
     try:
-        from numpy._core.multiarray import _ARRAY_API as capsule  # type: ignore[attr-defined]
+        from numpy._core.multiarray import _ARRAY_API as capsule
     except ImportError:
         try:
-            from numpy.core.multiarray import _ARRAY_API as capsule  # type: ignore[attr-defined,no-redef]
+            from numpy.core.multiarray import _ARRAY_API as capsule
         except ImportError:
             return False
     pointer = ctypes.pythonapi.PyCapsule_GetPointer

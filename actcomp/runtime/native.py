@@ -23,7 +23,7 @@ with an OpenMP pool was imported. Fast calls on NumPy arrays with no Python in b
 
     entry = Entry("mish", fallback)             # fallback(*args, **kwargs) takes every call that is not plain
     entry.add(numpy.dtype("float32"), kernel, uniforms)   # after the first call with this dtype; at most 4 dtypes
-    entry.call(x)  entry.call(x, buf)  entry.call(x, out=buf)      # a builtin function; itself holds the entry alive
+    entry.call(x)  entry.call(x, out=buf)      # a builtin function; itself holds the entry alive
 
 A class whose ``__call__`` attribute is ``entry.call`` itself (builtins do not bind) has instances called at its speed.
 """
@@ -155,14 +155,12 @@ class Native:
             rows = []
         pointers = [*addresses[: self.input_count], *slots, *addresses[self.input_count :], *rows]
         geometry = [] if strides is None or not shape else [len(shape), *shape, *(s for row in strides for s in row)]
-        # One buffer: the job, the pointers, the geometry.
-        buffer = (ctypes.c_int64 * (8 + len(pointers) + len(geometry)))()
+        words = 8 + len(pointers) + len(geometry)  # the job, the pointers, the geometry, side by side
+        buffer = (ctypes.c_int64 * words)()
         base = ctypes.addressof(buffer)
-        buffer[8 : 8 + len(pointers)] = pointers
-        if geometry:
-            buffer[8 + len(pointers) :] = geometry
-        head = (self.record_address, base + 64, count, base + 64 + 8 * len(pointers) if geometry else 0)
-        buffer[:5] = (*head, results.ctypes.data if self.sums else 0)
+        place = base + 8 * (8 + len(pointers)) if geometry else 0
+        head = [self.record_address, base + 64, count, place, results.ctypes.data if self.sums else 0, 0, 0, 0]
+        buffer[:] = [*head, *pointers, *geometry]
         self._run(base)
         return tuple(results.tolist()) if self.sums else ()
 

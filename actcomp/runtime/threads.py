@@ -1,7 +1,7 @@
 """The threads that large calls run on: the OpenMP team that is already in the process, never a pool of our own.
 
-The number of threads is the least of OpenMP's own limit (OMP_NUM_THREADS, torch.set_num_threads, threadpoolctl: asked for
-at each call, never changed), ``set_limit`` and the CPUs that the process may use. Results do not depend on it.
+The number of threads is the least of OpenMP's own limit (OMP_NUM_THREADS, torch.set_num_threads, threadpoolctl: asked
+for at each call, never changed), ``set_limit`` and the CPUs that the process may use. Results do not depend on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..emit.driver import SETTINGS
@@ -22,7 +22,7 @@ SERIAL_BELOW = 1 << 16  # elements; a sleeping team takes longer to wake than th
 
 _RUNTIMES = re.compile(r"/lib(?:gomp|iomp5|omp)[^/]*\.(?:so|dylib)[^/]*$")
 _lock = threading.Lock()
-_settings: MutableSequence[int] | None = None
+_settings: ctypes.Array[ctypes.c_int64] | None = None
 _limit: int | None = None
 _library: ctypes.CDLL | None = None
 _has_searched = False
@@ -45,11 +45,12 @@ def limit() -> int:
     return usable if _limit is None else min(usable, _limit)
 
 
-def bind(settings: MutableSequence[int]) -> None:
+def bind(settings: ctypes.Array[ctypes.c_int64]) -> None:
     """The driver's settings, to be kept up to date from now on (runtime.native calls this once)."""
     global _settings
     _settings = settings
-    os.register_at_fork(after_in_child=_after_fork) if hasattr(os, "register_at_fork") else None
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_after_fork)
     _write()
 
 
