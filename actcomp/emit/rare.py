@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..program.program import Program
+from ..program.program import Operation, Output, Program
 
 # A branch costs about as much as this many operations; less work than that is done always.
 WORTH_A_BRANCH = 4
@@ -82,3 +82,64 @@ def _dependences(program: Program) -> list[int]:
                 bits |= 1 << operand
         depends.append(bits)
     return depends
+
+
+def separate_slow_paths(program: Program) -> Program:
+    """The same Program, with a copy of its own for each slow path of what several slow paths need and nothing else does.
+
+    Equal operations are stored once in a Program; two slow paths that share work would otherwise have it done in front
+    of both, always. Bits do not change.
+    """
+    if sum(operation.name == "rare" for operation in program.operations) < 2:
+        return program
+    writer = _Writer(program)
+    usual = _Path(None)
+    writer.write(usual, [output.value for output in program.outputs])
+    outputs = tuple(Output(o.name, usual.copies[o.value], o.reduction) for o in program.outputs)
+    return Program(program.name, program.inputs, tuple(writer.operations), outputs)
+
+
+class _Path:
+    """What is computed on one path: the usual one, or behind one mask of another path."""
+
+    def __init__(self, parent: _Path | None) -> None:
+        self.parent = parent
+        self.copies: dict[int, int] = {}
+        self.behind: dict[int, _Path] = {}
+
+    def find(self, value: int) -> int | None:
+        path: _Path | None = self
+        while path is not None:
+            if value in path.copies:
+                return path.copies[value]
+            path = path.parent
+        return None
+
+
+class _Writer:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.operations: list[Operation] = []
+
+    def write(self, path: _Path, roots: list[int]) -> None:
+        """Writes what the roots need on this path, in the Program's order."""
+        needed: set[int] = set()
+        pending = list(roots)
+        while pending:
+            value = pending.pop()
+            if value in needed or path.find(value) is not None:
+                continue
+            needed.add(value)
+            operation = self.program.operations[value]
+            pending += operation.operands[:2] if operation.name == "rare" else operation.operands
+        for value in sorted(needed):
+            operation = self.program.operations[value]
+            operands = operation.operands
+            if operation.name == "rare":
+                slow = path.behind.setdefault(operands[0], _Path(path))
+                self.write(slow, [operands[2]])
+                copies = (path.find(operands[0]), path.find(operands[1]), slow.find(operands[2]))
+            else:
+                copies = tuple(path.find(operand) for operand in operands)
+            path.copies[value] = len(self.operations)
+            self.operations.append(Operation(operation.name, copies, operation.type, operation.payload))  # type: ignore[arg-type]
