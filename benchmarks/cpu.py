@@ -108,8 +108,8 @@ def copies(x: Any, dy: Any, direction: str) -> dict[str, Any]:
 
     out = np.empty_like(x)
     if direction == "backward":
-        return {"copy": lambda: sum_kernel(x, dy, out)}
-    found = {"copy": lambda: identity(x, out)}
+        return {"copy": lambda: sum_kernel(x, dy, out=out)}
+    found = {"copy": lambda: identity(x, out=out)}
     try:
         import torch
     except ImportError:
