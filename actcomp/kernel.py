@@ -235,8 +235,9 @@ class Kernel:
         """Reads and checks everything that goes in; makes the code if it is not there yet."""
         names = self._operand_names(variant)
         if len(arrays) != len(names):
+            wanted = f"{len(names)} array{'s' if len(names) > 1 else ''} ({', '.join(names.values())})"
             raise ArgumentError(
-                f"{self.name}: {variant} takes {len(names)} arrays ({', '.join(names.values())}), got {len(arrays)}",
+                f"{self.name}: {variant} takes {wanted}, got {len(arrays)}",
                 do="pass the arrays by position, parameters by keyword",
             )
         self._require_known(parameters)

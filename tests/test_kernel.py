@@ -376,7 +376,7 @@ def test_torch_parameters(square):
 @pytest.mark.parametrize(
     ("error", "words", "call"),
     [
-        (ArgumentError, r"takes 1 arrays \(x\), got 2", lambda k, x: k(x, x)),
+        (ArgumentError, r"takes 1 array \(x\), got 2", lambda k, x: k(x, x)),
         (ArgumentError, r"takes 2 arrays \(x, dy\), got 1", lambda k, x: k.backward(x)),
         (ArgumentError, r"\(x, dy, ddx\)", lambda k, x: k.double_backward(x, x)),
         (ArgumentError, "did you mean 'beta'", lambda k, x: k(x, betta=1.0)),
