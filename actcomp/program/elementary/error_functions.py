@@ -15,6 +15,8 @@ from .normal import EXP2, shifted
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
 
+INVERSE_SQRT_PI_F32 = hex_floats("0x1.20dd76p-1 -0x1.f7ac92p-26")
+INVERSE_SQRT_PI_F64 = hex_floats("0x1.20dd750429b6dp-1 0x1.1ae3a914fed8p-57")
 NEAR_F32 = hex_floats("0x1.06eba6p-3 -0x1.8126ecp-2 0x1.ce1b86p-4 -0x1.b69b96p-6 0x1.479cap-8 -0x1.3ba9e8p-11")
 NEAR_F64 = hex_floats(
     "0x1.06eba8214db69p-3 -0x1.812746b037a27p-2 0x1.ce2f21a045b7cp-4 -0x1.b82ce31364e2ep-6 0x1.565bcd2efec36p-8 "
@@ -31,18 +33,19 @@ FAR_F64 = hex_floats(
     "-0x1.819db93a6e414p-20 0x1.cf5fae2c7d9e8p-23 -0x1.9941ee6c4f189p-26 0x1.f6a2dab3ba962p-30 "
     "-0x1.7fcb06b7a66c4p-34 0x1.12724563b19e7p-39"
 )
-NUMERATOR_F32 = hex_floats("0x1p0 0x1.3f3654p0 0x1.7b2a96p-1 0x1.de367p-3 0x1.141416p-5")
-DENOMINATOR_F32 = hex_floats("0x1p0 0x1.3009eap1 0x1.35dc74p1 0x1.57934p0 0x1.a7d3f2p-2 0x1.e954eep-5")
+NUMERATOR_F32 = hex_floats("0x1.b1544ep-1 0x1.333998p-1 0x1.c11682p-3 0x1.1e8e36p-5")
+DENOMINATOR_F32 = hex_floats("0x1.800732p0 0x1.03ce66p1 0x1.494186p0 0x1.bf9d0cp-2 0x1.1ec6bcp-4")
 NUMERATOR_F64 = hex_floats(
-    "0x1p0 0x1.2be2f74c05078p1 0x1.5c484801a5dfdp1 0x1.03191a482b4b1p1 0x1.0eebb8e56f24bp0 0x1.9e2a3f7287b58p-2 "
-    "0x1.d41c2f494d808p-4 0x1.82be37bb0355cp-6 0x1.c0c5ab1d348ep-9 0x1.4c93ff8a9a9a5p-12 0x1.e415392542ba3p-17"
+    "0x1.b14c2f863e97fp-1 0x1.7bb72d1eaa6cdp0 0x1.54477aeb5309dp0 0x1.8be84f5e88db2p-1 0x1.44c48e69df493p-2 "
+    "0x1.82b363280e251p-4 0x1.4d474cd73e471p-6 0x1.9175c2d5fe1cbp-9 0x1.345950ff438f7p-12 0x1.d1bee6c08dba1p-17"
 )
 DENOMINATOR_F64 = hex_floats(
-    "0x1p0 0x1.bc51b1ce19e2fp1 0x1.68d246d448ecdp2 0x1.6aad4f36ff806p2 0x1.f6883f937ae45p1 0x1.f95aae34ffb54p0 "
-    "0x1.799c6904a3dd7p-1 0x1.a50a34c0dd8b6p-3 0x1.590b748d70ccep-5 0x1.8e8d46bebae05p-8 0x1.26bd5bdd4f044p-11 "
-    "0x1.ad01de9bc81c1p-16"
+    "0x1.8000000000051p0 0x1.cc2d2d0116f69p1 0x1.10beccdc78a02p2 0x1.9e0ca9e8be7e6p1 0x1.b9ee5ccdc1667p0 "
+    "0x1.592557def5881p-1 0x1.8f293e7449ec8p-3 0x1.5218b1c31362ep-5 0x1.934781cfe5457p-8 0x1.345950fcc1799p-11 "
+    "0x1.d1bee6c125728p-16"
 )
 
+INVERSE_SQRT_PI = {"f32": INVERSE_SQRT_PI_F32, "f64": INVERSE_SQRT_PI_F64}
 NEAR = {"f32": NEAR_F32, "f64": NEAR_F64}
 FAR = {"f32": FAR_F32, "f64": FAR_F64}
 NUMERATOR = {"f32": NUMERATOR_F32, "f64": NUMERATOR_F64}
@@ -89,16 +92,31 @@ def _erfc_mantissa(a: Value) -> tuple[Value, Value]:
     first_order = r * horner(r, EXP[a.type][1:])
     e = 1.0 + first_order
     e_low = first_order - (e - 1.0)
-    numerator = horner(a, NUMERATOR[a.type])
-    upper = horner(a, DENOMINATOR[a.type][1:])
-    denominator = fma(a, upper, 1.0)
-    denominator_low = fma(a, upper, 1.0 - denominator)
-    product = e * numerator
-    product_low = fma(e_low, numerator, fma(e, numerator, -product))
-    inverse = 1.0 / denominator
-    quotient = product * inverse
-    rest = fma(-quotient, denominator, product) + fma(-quotient, denominator_low, product_low)
-    return fma(rest, inverse, quotient), turns
+    denominator, denominator_low = _accurate_horner(a, DENOMINATOR[a.type])
+    shift, shift_low = _accurate_horner(a, NUMERATOR[a.type])
+    top = e * denominator
+    top_low = fma(e, denominator_low, fma(e_low, denominator, fma(e, denominator, -top)))
+    product = a * denominator
+    bottom = product + shift
+    part = bottom - product
+    bottom_low = (
+        (product - (bottom - part))
+        + (shift - part)
+        + fma(a, denominator_low, fma(a, denominator, -product))
+        + shift_low
+    )
+    inverse = 1.0 / bottom
+    quotient = top * inverse
+    rest = (fma(-quotient, bottom, top) + fma(-quotient, bottom_low, top_low)) * inverse
+    high, low = INVERSE_SQRT_PI[a.type]
+    return fma(quotient, high, fma(quotient, low, rest * high)), turns
+
+
+def _accurate_horner(a: Value, coefficients: tuple[float, ...]) -> tuple[Value, Value]:
+    """The polynomial, and about what the last step's rounding took from it."""
+    rest = horner(a, coefficients[1:])
+    total = fma(a, rest, coefficients[0])
+    return total, fma(a, rest, coefficients[0] - total)
 
 
 ROWS = (

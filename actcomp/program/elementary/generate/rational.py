@@ -19,8 +19,10 @@ def rational(
     *,
     weight: Real,
     precision: str,
+    bottom_at_0: float = 1.0,
+    top_at_0: float | None = None,
 ) -> tuple[Fit, Fit]:
-    """Numerator and denominator, D(0) = 1, that keep max |weight * (N/D - function)| small."""
+    """Numerator and denominator, D(0) (and N(0), if not free) given, that keep max |weight * (N/D - function)| small."""
     with mpmath.workdps(DIGITS):
         low, high = map(mpmath.mpf, interval)
         count = POINTS_PER_COEFFICIENT * (sum(degrees) + 2)
@@ -28,7 +30,7 @@ def rational(
         values, weights = [function(x) for x in grid], [weight(x) for x in grid]
         real = _least_squares(grid, values, weights, degrees)
         real = _exchange(grid, values, weights, degrees, real)
-        denominator = (1.0, *(round_to(c, precision) for c in real[degrees[0] + 1 :]))
+        denominator = (bottom_at_0, *(round_to(bottom_at_0 * c, precision) for c in real[degrees[0] + 1 :]))
 
     def bottom(x: Any) -> Any:
         return mpmath.polyval(denominator[::-1], x)
@@ -39,6 +41,7 @@ def rational(
         degrees[0],
         weight=lambda x: weight(x) / bottom(x),
         precision=precision,
+        fixed=None if top_at_0 is None else {0: top_at_0},
     )
     return numerator, Fit(denominator, precision, numerator.error)
 
