@@ -63,7 +63,7 @@ LAYERS = {
         outside=("numpy", "sympy", "flint", "ml_dtypes"),
     ),
     "testing": Layer(
-        ("", "errors", "activation", "calculus", "catalog", "functions", "program", "verify"),
+        ("", "errors", "language", "activation", "calculus", "catalog", "functions", "program", "verify"),
         outside=("numpy", "sympy", "flint", "hypothesis"),
     ),
     # the public API only

@@ -14,9 +14,12 @@ def run(*, functions: bool, json: bool) -> int:
     rows = [_function(name) for name in ac.FUNCTIONS] if functions else [_entry(name) for name in ac.CATALOG]
     if json:
         print_json(rows)
+    elif functions:
+        cells = ([row["function"], ", ".join(row["also"]), row["derivative"] or ""] for row in rows)
+        print_table(f"{len(rows)} functions", ("function", "also", "derivative"), cells)
     else:
-        title = f"{len(rows)} functions" if functions else f"{len(rows)} activations"
-        print_table(title, list(rows[0]), ([_cell(*item) for item in row.items()] for row in rows))
+        cells = ([row["name"], _formula(row), _elsewhere(row), row["source"]] for row in rows)
+        print_table(f"{len(rows)} activations", ("name", "formula", "elsewhere", "source"), cells)
     return 0
 
 
@@ -43,14 +46,17 @@ def _function(name: str) -> dict[str, Any]:
     return {"function": f"{name}({arguments})", "also": also, "derivative": slope}
 
 
-def _cell(column: str, value: Any) -> str:
-    """As short as it stays clear; JSON has the whole."""
-    if isinstance(value, str):
-        if column in ("torch", "JAX"):
-            value = re.sub(r"^(torch\.nn\.functional|torch|jax\.nn|jax\.numpy)\.", "", value)
-        return re.sub(r"(\d\.\d{6})\d{6,}", r"\1...", value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={number:g}" for key, number in value.items())
-    if isinstance(value, list):
-        return ", ".join(value)
-    return value or ""
+def _formula(row: dict[str, Any]) -> str:
+    """With the parameters' defaults, and long constants cut."""
+    formula = re.sub(r"(\d\.\d{6})\d{6,}", r"\1...", row["formula"])
+    return "; ".join([formula, *(f"{name} = {value:g}" for name, value in row["parameters"].items())])
+
+
+def _elsewhere(row: dict[str, Any]) -> str:
+    """The libraries that have it, each with its name there where that is another one."""
+    names = []
+    for library in ("torch", "Keras", "JAX"):
+        if row[library] is not None:
+            theirs = re.sub(r"^(torch\.nn\.functional|torch|jax\.nn|jax\.numpy)\.", "", row[library])
+            names.append(library if theirs == row["name"] else f"{library} {theirs}")
+    return ", ".join(names)

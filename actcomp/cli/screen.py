@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 # Cells of these columns are words; all others are numbers and stand right.
-WORDS = frozenset(
-    {"name", "formula", "function", "derivative", "also", "library", "parameters", "source", "torch", "Keras", "JAX"}
-)
+WORDS = frozenset({"name", "formula", "elsewhere", "source", "function", "derivative", "also", "library"})
 
 
 class Steps(Protocol):
@@ -58,7 +56,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
         table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for column in columns:
-            table.add_column(column, justify="left" if column in WORDS else "right", overflow="fold")
+            side = "left" if column in WORDS else "right"
+            table.add_column(column, justify=side, overflow="fold", no_wrap=column == columns[0])
         for line in lines:
             table.add_row(*(Text(cell) for cell in line))
         _console().print(table)
@@ -83,13 +82,14 @@ def progress(total: int) -> Iterator[Steps]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Drawn at each step only: a thread that redraws would take time from what is being timed.
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
         task = bar.add_task("", total=total)
         begun = False
 
         def step(name: str) -> None:
             nonlocal begun
-            bar.update(task, description=name, advance=int(begun))
+            bar.update(task, description=name, advance=int(begun), refresh=True)
             begun = True
 
         yield step
