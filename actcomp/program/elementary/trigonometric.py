@@ -1,12 +1,12 @@
 """sin, cos and atan in primitives.
 
 sin and cos reduce their argument by half turns, not by quarters: sin(x) = (-1)**n sin(x - n pi) and
-cos(x) = (-1)**(n+1) sin(|x| - (n + 1/2) pi), so that each takes one odd polynomial and no choice between two. A kernel that
-needs both computes as much as with quarter turns, one that needs one of them a third less.
+cos(x) = (-1)**(n+1) sin(|x| - (n + 1/2) pi), so that each takes one odd polynomial and no choice between two. A
+kernel that needs both computes as much as with quarter turns, one that needs one of them a third less.
 
-Usual arguments (below LIMIT) are reduced by three-part pi with fma. x - n*PI[0] is exact, for PI[0] has as many bits as the
-type and the difference is below 2; so only the last two steps round, and the first of them only where the second is
-far below its last place. Larger arguments take the slow path of Payne and Hanek (Radian reduction for trigonometric
+Usual arguments (below LIMIT) are reduced by three-part pi with fma. x - n*PI[0] is exact, for PI[0] has as many bits
+as the type and the difference is below 2; the second step rounds, and the third only adds what is far below its last
+place, but for tiny results. Larger arguments take the slow path of Payne and Hanek (Radian reduction for trigonometric
 functions, 1983): the product of the integer significand with those bits of 1/(2 pi) that matter, by integers.
 """
 
@@ -26,6 +26,20 @@ SIN_F64 = hex_floats(
     "0x1p0 -0x1.5555555555555p-3 0x1.11111111110c8p-7 -0x1.a01a01a014d6ep-13 0x1.71de3a52a0a29p-19 "
     "-0x1.ae6454d4699d6p-26 0x1.6123cd03726bbp-33 -0x1.ae438321b936p-41 0x1.88327b53fc9a3p-49"
 )
+# pi/2 in two parts, and atan(q)/q in powers of q**2 for q <= 1.
+HALF_PI_F32 = hex_floats("0x1.921fb6p0 -0x1.777a5cp-25")
+HALF_PI_F64 = hex_floats("0x1.921fb54442d18p0 0x1.1a62633145c07p-54")
+ATAN_F32 = hex_floats(
+    "0x1p0 -0x1.5554dcp-2 0x1.9978eap-3 -0x1.230a76p-3 0x1.b4dd6ap-4 -0x1.354d84p-4 0x1.61e598p-5 -0x1.0c0b6ap-6 "
+    "0x1.7e8bc6p-9"
+)
+ATAN_F64 = hex_floats(
+    "0x1p0 -0x1.5555555555526p-2 0x1.99999999955b2p-3 -0x1.249249237f4e4p-3 0x1.c71c717fcd1c5p-4 "
+    "-0x1.745d11ae4aea8p-4 0x1.3b136698487c8p-4 -0x1.110e5117e8dc3p-4 0x1.e1bba5bb97a42p-5 -0x1.ae5e6fb74555bp-5 "
+    "0x1.82dacd5640185p-5 -0x1.59a3e422a5a67p-5 0x1.2c2e252f2ed0ap-5 -0x1.e9f95a6ba1ea1p-6 0x1.683be89eef128p-6 "
+    "-0x1.c78e1ad2381c1p-7 0x1.d7b6ae9b5dd68p-8 -0x1.7a36fa7d62c9bp-9 0x1.b3f6f685089bep-11 "
+    "-0x1.3f32ddf995b2ap-13 0x1.bbe7ed79a790bp-17"
+)
 # The first 1280 bits of 1/(2 pi) after the binary point.
 INVERSE_TWO_PI = int(
     "28be60db9391054a7f09d5f47d4d377036d8a5664f10e4107f9458eaf7aef1586dc91b8e909374b801924bba82746487"
@@ -39,6 +53,8 @@ INVERSE_TWO_PI_BITS = 1280
 PI = {"f32": PI_F32, "f64": PI_F64}
 SIN = {"f32": SIN_F32, "f64": SIN_F64}
 INVERSE_PI = 0.3183098861837907
+HALF_PI = {"f32": HALF_PI_F32, "f64": HALF_PI_F64}
+ATAN = {"f32": ATAN_F32, "f64": ATAN_F64}
 SIGNIFICAND_BITS = {"f32": 23, "f64": 52}
 SIGN = {"f32": -(1 << 31), "f64": -(1 << 63)}
 # Up to here n, counted in the last places of a float, is right to 2**-9 and n*PI[2] far below what a result can see.
@@ -47,7 +63,7 @@ LIMIT = {"f32": 65536.0, "f64": 16777216.0}
 
 def sine(x: Value, scale: int = 0) -> Value:
     # On abs(x), with the sign put back: odd bit for bit, and -0.0 stays what it is.
-    return with_sign_of(x, _sin_of_reduced(reduce_half_turns(abs(x), quarter=0)))
+    return negate_where_negative(x, _sin_of_reduced(reduce_half_turns(abs(x), quarter=0)))
 
 
 def cosine(x: Value, scale: int = 0) -> Value:
@@ -59,7 +75,7 @@ def _sin_of_reduced(r: Value) -> Value:
     return fma(r * square, horner(square, SIN[r.type][1:]), r)
 
 
-def with_sign_of(x: Value, magnitude: Value) -> Value:
+def negate_where_negative(x: Value, magnitude: Value) -> Value:
     """The magnitude, which is not negative or takes its own sign too, with its sign flipped where x is negative."""
     return (magnitude.bits() ^ (x.bits() & SIGN[x.type])).as_float()
 
@@ -100,8 +116,8 @@ def _payne_hanek(a: Value, quarter: int) -> Value:
 def _fixed_to_float(turn: Value, rest: Value | None, type_: str) -> tuple[Value, Value]:
     """The signed distance from the nearest half turn, in half turns, as a sum of two floats.
 
-    The 64-bit words turn and rest are a fraction of a turn; doubled, and read with a sign, they are that distance. They are
-    cut into pieces that a float holds exactly; the lower pieces are not negative.
+    The 64-bit words turn and rest are a fraction of a turn; doubled, and read with a sign, they are that distance. They
+    are cut into pieces that a float holds exactly; the lower pieces are not negative.
     """
     doubled = turn << 1
     if rest is None:
@@ -164,7 +180,27 @@ def _fraction_of_turn_f64(a: Value) -> tuple[Value, Value]:
     return significand * g0 + significand.multiply_high(g1) + carry, rest
 
 
+def arctangent(x: Value) -> Value:
+    """atan by one division: of the smaller of 1 and abs(x) by the larger; beyond 1 the result is pi/2 less the angle."""
+    a = abs(x)
+    beyond = a > 1.0
+    one = x.builder.const(1.0, x.type)
+    q = one.minimum(a) / one.maximum(a)  # in this order NaN stays
+    square = q * q
+    high, low = HALF_PI[x.type]
+    # The low part of pi/2 joins what is still small.
+    rest = fma(q * square, horner(square, ATAN[x.type][1:]), select(beyond, x.builder.const(-low, x.type), 0.0))
+    angle = q + rest
+    return negate_where_negative(x, select(beyond, high - angle, angle))
+
+
 ROWS = (
     Elementary("sin", sine, {"f32": 2.0, "f64": 2.0}),
     Elementary("cos", cosine, {"f32": 2.0, "f64": 2.0}),
+    Elementary(
+        "atan",
+        lambda x, scale=0: arctangent(x),
+        bound_ulps={"f32": 2.0, "f64": 2.0},
+        hard_points=(0.0, 1.0, -1.0, 0.5464, 1.83, 16777216.0),
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mpmath
 
-from .minimax import DIGITS, Fit, minimax
+from .minimax import DIGITS, Fit, minimax, split
 
 BITS = {"f32": 24, "f64": 53}
 
@@ -32,9 +32,23 @@ def sin(precision: str, degree: int, beyond: float) -> Fit:
     )
 
 
+def atan(precision: str, degree: int) -> Fit:
+    """atan(q), 0 < q <= 1, in odd powers, the first coefficient 1: relative error."""
+    return minimax(mpmath.atan, (0, 1), degree, precision=precision, fixed={1: 1.0}, parity="odd")
+
+
+def half_pi(precision: str) -> Fit:
+    with mpmath.workdps(DIGITS):
+        return Fit(split(lambda: mpmath.pi / 2, precision), precision, 0.0)
+
+
 RECIPES = {
     "PI_F32": lambda: pi("f32"),
     "PI_F64": lambda: pi("f64"),
     "SIN_F32": lambda: sin("f32", 9, 2.0**-8),
     "SIN_F64": lambda: sin("f64", 17, 2.0**-20),
+    "HALF_PI_F32": lambda: half_pi("f32"),
+    "HALF_PI_F64": lambda: half_pi("f64"),
+    "ATAN_F32": lambda: atan("f32", 17),
+    "ATAN_F64": lambda: atan("f64", 41),
 }
