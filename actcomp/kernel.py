@@ -21,7 +21,7 @@ from .runtime.parameters import Setting, read_parameters, uniform_values
 from .runtime.reduce import sum_to_axes, sum_to_shape
 
 if TYPE_CHECKING:
-    from .runtime.fastcall import Entry
+    from .runtime.front import Front
     from .runtime.native import Native
 
 
@@ -73,9 +73,9 @@ class Kernel:
         self.source = source
         self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
         self._lock = threading.RLock()
-        self._entry: Entry | None = None
-        self._in_front: set[str] = set()
-        self._call: Callable[..., Any] = self._first_call
+        self._fronts: dict[str, Front] = {}
+        self._forward: Callable[..., Any] = self._first_forward
+        self._backward: Callable[..., Any] = self._first_backward
 
     # What it is -------------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Kernel:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
         any layout; it may be an input itself, but not overlap one otherwise. Other keywords are parameters."""
-        return self._call(*inputs, **options)
+        return self._forward(*inputs, **options)
 
     def forward_and_derivative(self, *inputs: Any, **parameters: Any) -> tuple[Any, ...]:
         """(y, dy/dx1, ..., dy/dxk) at each element, all of the result's shape."""
@@ -143,7 +143,7 @@ class Kernel:
         call.run(results)
         return tuple(array.kind.result(array) for array in results.values())
 
-    def backward(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
+    def backward(self, *arrays: Any, **options: Any) -> Any:
         """The gradients, from the inputs and the gradient dy with respect to y: ``backward(x, dy)``,
         ``backward(a, b, dy)``.
 
@@ -152,9 +152,8 @@ class Kernel:
         broadcast, the sum (float64, by a fixed tree, of the elements' gradients in the arrays' element type). That of
         a parameter is a sum in float64 by a fixed tree, the same bits for any layout and number of threads; it comes
         as the parameter was given: a float for a number, else an array of its library, element type and shape.
-        ``out=``: where to write dx, for kernels of one input."""
-        call = self._prepare("backward", arrays, parameters)
-        return self._gradients(call, {f"d.{name}": name for name in self.inputs}, out)
+        ``out=``: where to write dx, for kernels of one input. Other keywords are parameters."""
+        return self._backward(*arrays, **options)
 
     def double_backward(self, *arrays: Any, **parameters: Any) -> Any:
         """The gradients of backward itself: ``double_backward(x, dy, ddx)``, with ddx the gradient with respect to dx.
@@ -198,17 +197,25 @@ class Kernel:
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _first_call(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
-        """Puts machine code in front of later calls; it sends here what is not plain NumPy."""
-        from .runtime.fastcall import Entry
+    def _front_of(self, variant: str, general: Callable[..., Any]) -> Callable[..., Any]:
+        """The short way of a variant, made at its first call."""
+        from .runtime.front import Front
 
         with self._lock:
-            if self._entry is None:
-                self._entry = Entry(self.name, self._forward, Kernel.__call__.__doc__ or "")
-                self._call = self._entry.call
-        return self._forward(*inputs, out=out, **parameters)
+            if variant not in self._fronts:
+                doc = (Kernel.__call__ if variant == "forward" else Kernel.backward).__doc__ or ""
+                self._fronts[variant] = Front(self.name, general, doc)
+        return self._fronts[variant].call
 
-    def _forward(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
+    def _first_forward(self, *inputs: Any, **options: Any) -> Any:
+        self._forward = self._front_of("forward", self._general_forward)
+        return self._forward(*inputs, **options)
+
+    def _first_backward(self, *arrays: Any, **options: Any) -> Any:
+        self._backward = self._front_of("backward", self._general_backward)
+        return self._backward(*arrays, **options)
+
+    def _general_forward(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
         call = self._prepare("forward", inputs, parameters)
         if out is None:
             y = call.fresh()
@@ -216,20 +223,22 @@ class Kernel:
             y = read_out(out, "out")
             check_out(y, "out", call.shape, call.operands)
         call.run({"y": y})
-        self._shorten(call)
+        self._shorten("forward", call)
         return y.kind.result(y) if out is None else out
 
-    def _shorten(self, call: _Call) -> None:
-        """From now on plain NumPy arrays of the dtype of this call go straight to machine code."""
+    def _general_backward(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
+        call = self._prepare("backward", arrays, parameters)
+        gradients = self._gradients(call, {f"d.{name}": name for name in self.inputs}, out)
+        self._shorten("backward", call)
+        return gradients
+
+    def _shorten(self, variant: str, call: _Call) -> None:
+        """From now on plain arrays such as those of this call go the short way."""
         x = next(iter(call.inputs.values()))
-        if x.kind.name != "NumPy" or x.dtype in self._in_front or self._entry is None:
-            return
-        with self._lock:
-            if x.dtype not in self._in_front:
-                self._in_front.add(x.dtype)
-                native = self.native("forward", x.dtype)
-                defaults = native.pack([self.parameters[name[2:]] for name in native.uniforms])
-                self._entry.add(x.owner.dtype, native, defaults)
+        if all(setting.channels is None for setting in call.settings.values()):
+            defaults = [self.parameters[name[2:]] for name in call.native.uniforms]
+            with self._lock:
+                self._fronts[variant].add(x, call.native, defaults)
 
     def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> _Call:
         """Reads and checks everything that goes in; makes the code if it is not there yet."""

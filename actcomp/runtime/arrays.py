@@ -8,14 +8,15 @@ and lists of numbers are float64 NumPy arrays.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..errors import DeviceError, DTypeError, ShapeError
-from . import dlpack
+from . import arena, dlpack
 from .layout import Shape, contiguous_strides, memory_order
 
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2}
@@ -213,10 +214,15 @@ def _empty_numpy(like: Array, shape: Shape, strides: Shape) -> Array:
     dtype = like.owner.dtype if isinstance(like.owner, np.ndarray) else _numpy_dtype_of(like.dtype)
     order = memory_order(shape, [strides])
     if order == tuple(range(len(shape))):
-        owner = np.empty(shape, dtype)
+        owner = _memory(shape, dtype)
     else:
-        owner = np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+        owner = _memory([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
     return Array(owner.ctypes.data, shape, owner.strides, like.dtype, True, NUMPY, owner)
+
+
+def _memory(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    nbytes = prod(shape) * dtype.itemsize
+    return np.empty(shape, dtype) if nbytes < arena.FROM_BYTES else arena.take(nbytes).view(dtype).reshape(shape)
 
 
 def _numpy_dtype_of(dtype: str) -> Any:
@@ -272,7 +278,11 @@ def _refuse_wrapped(value: Any, name: str) -> Array:
 def _empty_torch(like: Array, shape: Shape, strides: Shape) -> Array:
     torch = sys.modules["torch"]
     steps = [stride // like.itemsize for stride in strides]
-    owner = torch.empty_strided(shape, steps, dtype=like.owner.dtype, device="cpu")
+    nbytes = prod(shape) * like.itemsize
+    if nbytes < arena.FROM_BYTES:
+        owner = torch.empty_strided(shape, steps, dtype=like.owner.dtype, device="cpu")
+    else:
+        owner = torch.from_numpy(arena.take(nbytes)).view(like.owner.dtype).as_strided(shape, steps)
     return Array(owner.data_ptr(), shape, strides, like.dtype, True, TORCH, owner)
 
 
@@ -286,8 +296,6 @@ TORCH = Kind("torch", _empty_torch, _owner, _torch_written)
 
 
 # JAX --------------------------------------------------------------------------------------------------------------
-
-JAX_ALIGNMENT = 64  # jax.device_put copies what is not aligned so
 
 
 def _read_jax(value: Any, name: str) -> Array:
@@ -308,9 +316,8 @@ def _read_jax(value: Any, name: str) -> Array:
 def _empty_jax(like: Array, shape: Shape, strides: Shape) -> Array:
     """JAX arrays are C-contiguous whatever the strides of the operands are."""
     source, view = like.owner
-    raw = np.empty(int(np.prod(shape, dtype=np.int64)) * like.itemsize + JAX_ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % JAX_ALIGNMENT
-    owner = raw[start : raw.size - JAX_ALIGNMENT + start].view(view.dtype).reshape(shape)
+    # jax.device_put copies what is not aligned as the arena aligns.
+    owner = arena.take(prod(shape) * like.itemsize).view(view.dtype).reshape(shape)
     own_strides = contiguous_strides(shape, like.itemsize)
     return Array(owner.ctypes.data, shape, own_strides, like.dtype, True, JAX, (source, owner))
 
