@@ -24,6 +24,12 @@ def test_readme_blocks_run(tmp_path, monkeypatch, capsys):
     assert re.sub(r"^    ", "", error.group(), flags=re.MULTILINE) in printed
 
 
+def test_ci_runs_the_command_that_readme_names():
+    command = 'pip install ".[test]" && pytest\n'
+    assert command in README
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
 def test_readme_has_blocks():
     assert len(BLOCKS) >= 5
     assert README.count("```") == 2 * len(BLOCKS), "a block in a language that no test runs"

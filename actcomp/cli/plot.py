@@ -73,7 +73,9 @@ def _curves(f: Activation) -> tuple[Any, list[Any]]:
     curves = []
     for function in functions:
         kernel = ac.compile(function)
-        curves.append(_broken_at_jumps(np.asarray(kernel(x, *others), dtype=float)))
+        curves.append(_broken_at_jumps(np.array(kernel(x, *others))))
+    for curve in curves[1:]:
+        curve[np.isnan(curves[0])] = np.nan  # no slope is drawn where there is no value
     return x, curves
 
 
@@ -81,12 +83,9 @@ def _broken_at_jumps(y: Any) -> Any:
     """NaN between two points where the curve leaps, so that no vertical line is drawn through the gap."""
     leaps = np.abs(np.diff(y))
     finite = leaps[np.isfinite(leaps)]
-    if finite.size == 0:
-        return y
-    typical = np.quantile(finite, 0.99)
-    span = np.nanmax(y[np.isfinite(y)]) - np.nanmin(y[np.isfinite(y)])
-    y = y.copy()
-    y[1:][leaps > max(20 * typical, 0.02 * span)] = np.nan
+    if finite.size:
+        span = np.ptp(y[np.isfinite(y)])
+        y[1:][leaps > max(20 * np.quantile(finite, 0.99), 0.02 * span)] = np.nan
     return y
 
 
