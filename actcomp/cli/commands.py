@@ -45,7 +45,7 @@ class Command:
         return status
 
 
-EXPRESSION_HELP = 'A formula such as "x*sigmoid(x)", or a name that list shows. One that begins with - goes after --.'
+EXPRESSION_HELP = 'A formula such as "x*sigmoid(x)", or a name that list shows.'
 
 _JSON = Option("json", "Print JSON.", bool, False)
 _PARAM = Option("param", "A learnable parameter and its default: --param beta=1.0", many=True)

@@ -14,7 +14,7 @@ from .commands import Command
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. 0: done; 1: a verification failed; 2: an error of the user's, told on standard error."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [_unlike_an_option(one) for one in (sys.argv[1:] if arguments is None else arguments)]
     try:
         from .with_typer import parse_and_run
     except ModuleNotFoundError as missing:
@@ -27,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone: nothing is left to say, also not at interpreter shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _unlike_an_option(argument: str) -> str:
+    """There are no short options but -h: ``-x*sigmoid(x)`` is a formula, which a blank in front keeps both parsers from
+    taking apart."""
+    return f" {argument}" if argument.startswith("-") and argument[1:2] not in ("-", "h", "") else argument
 
 
 def _run(command: Command, values: Mapping[str, Any]) -> int:

@@ -105,6 +105,12 @@ def test_show(run, stage):
     assert found["text"].strip() == out.strip()
 
 
+def test_a_formula_may_begin_with_a_minus(run):
+    status, out, _ = run("show", "-x*exp(x)", "--stage", "expression")
+    assert status == 0
+    assert "-x*exp(x)" in out
+
+
 def test_verify(run):
     status, out, _ = run("verify", "sigmoid(x)", "--dtype", "f16")
     assert status == 0
