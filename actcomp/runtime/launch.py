@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..errors import DeviceError, DTypeError, ShapeError
 from . import layout
-from .arrays import LONG_NAME, Array, is_weak, number_like, raw, read
+from .arrays import ITEMSIZE, LONG_NAME, Array, is_weak, number_like, raw, read
 from .layout import Shape
 
 if TYPE_CHECKING:
@@ -114,27 +115,40 @@ def shares_memory(a: Array, b: Array) -> bool:
 
 def fresh(like: Array, shape: Shape, inputs: Sequence[Array]) -> Array:
     """A new array of the library and element type of ``like``, laid out in memory as the inputs are."""
-    if len(inputs) == 1 and layout.is_contiguous(shape, inputs[0].strides, like.itemsize):
-        return like.kind.empty(like, shape, layout.contiguous_strides(shape, like.itemsize))
-    strides = [layout.broadcast_strides(array.shape, array.strides, shape) for array in inputs]
-    return like.kind.empty(like, shape, layout.result_strides(shape, strides, like.itemsize))
+    return like.kind.empty(like, shape, _fresh_strides(shape, tuple(_lie(array) for array in inputs)))
 
 
 def launch(native: Native, operands: Sequence[Array], shape: Shape, uniforms: Any) -> dict[str, float]:
     """Runs the kernel over the operands (its element inputs, then outputs) broadcast to the shape; gives the sums."""
-    contiguous = all(
-        array.shape == shape and layout.is_contiguous(shape, array.strides, array.itemsize) for array in operands
+    walked, strides, offsets = _plan(shape, tuple(_lie(array) for array in operands), bool(native.sums))
+    if len(walked) > MAX_AXES:
+        raise ShapeError(f"{len(walked)} axes that cannot be joined; {MAX_AXES} are the most", do="pass copies")
+    addresses = [array.address + offset for array, offset in zip(operands, offsets, strict=True)]
+    return dict(zip(native.sums, native.run(addresses, walked, strides, uniforms), strict=True))
+
+
+# How one operand lies in memory: shape, strides, size of an element.
+_Lie = tuple[Shape, Shape, int]
+
+
+def _lie(array: Array) -> _Lie:
+    return array.shape, array.strides, ITEMSIZE[array.dtype]
+
+
+# Programs call with few layouts, again and again; thinking about one takes longer than a small kernel.
+@functools.lru_cache(maxsize=1024)
+def _fresh_strides(shape: Shape, inputs: tuple[_Lie, ...]) -> Shape:
+    strides = [layout.broadcast_strides(own, steps, shape) for own, steps, _ in inputs]
+    return layout.result_strides(shape, strides, inputs[0][2])
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(shape: Shape, operands: tuple[_Lie, ...], ordered: bool) -> tuple[Shape, tuple[Shape, ...] | None, Shape]:
+    """Shape and strides for Native.run (no strides: all contiguous), and what to add to the addresses."""
+    strides = [layout.broadcast_strides(own, steps, shape) for own, steps, _ in operands]
+    plan = layout.walk(shape, strides, ordered=ordered)
+    flat = all(
+        layout.is_contiguous(plan.shape, steps, itemsize)
+        for steps, (_, _, itemsize) in zip(plan.strides, operands, strict=True)
     )
-    if contiguous:
-        addresses: Sequence[int] = [array.address for array in operands]
-        sums = native.run(addresses, shape or (1,), None, uniforms)
-        return dict(zip(native.sums, sums, strict=True))
-    strides = [layout.broadcast_strides(array.shape, array.strides, shape) for array in operands]
-    plan = layout.walk(shape, strides, ordered=bool(native.sums))
-    if len(plan.shape) > MAX_AXES:
-        raise ShapeError(f"{len(plan.shape)} axes that cannot be joined; {MAX_AXES} are the most", do="pass copies")
-    addresses = [array.address + offset for array, offset in zip(operands, plan.offsets, strict=True)]
-    itemsizes = [array.itemsize for array in operands]
-    flat = all(layout.is_contiguous(plan.shape, s, size) for s, size in zip(plan.strides, itemsizes, strict=True))
-    sums = native.run(addresses, plan.shape or (1,), None if flat else plan.strides, uniforms)
-    return dict(zip(native.sums, sums, strict=True))
+    return plan.shape or (1,), None if flat else plan.strides, plan.offsets
