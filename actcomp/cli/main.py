@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _unlike_an_option(argument: str) -> str:
     """There are no short options but -h: ``-x*sigmoid(x)`` is a formula, which a blank in front keeps both parsers from
     taking apart."""
-    return f" {argument}" if argument.startswith("-") and argument[1:2] not in ("-", "h", "") else argument
+    is_option = argument.startswith("--") or argument in ("-h", "-")
+    return f" {argument}" if argument.startswith("-") and not is_option else argument
 
 
 def _run(command: Command, values: Mapping[str, Any]) -> int:
