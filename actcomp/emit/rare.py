@@ -85,7 +85,7 @@ def _dependences(program: Program) -> list[int]:
 
 
 def separate_slow_paths(program: Program) -> Program:
-    """The same Program, with a copy of its own for each slow path of what several slow paths need and nothing else does.
+    """The same Program, with a copy for each slow path of what several slow paths need and nothing else does.
 
     Equal operations are stored once in a Program; two slow paths that share work would otherwise have it done in front
     of both, always. Bits do not change.

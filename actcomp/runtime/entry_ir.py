@@ -84,10 +84,10 @@ found:
   %inputs = load i64, ptr %p.inputs
   %fresh = icmp eq i64 %total, %inputs
   %inputs.1 = add i64 %inputs, 1
-  %into = icmp eq i64 %total, %inputs.1
+  %one.more = icmp eq i64 %total, %inputs.1
   %fresh.plain = and i1 %fresh, %no.names
-  %into.named = select i1 %no.names, i1 false, i1 %into
-  %good.count = or i1 %fresh.plain, %into.named
+  %into = select i1 %no.names, i1 false, i1 %one.more
+  %good.count = or i1 %fresh.plain, %into
   br i1 %good.count, label %size, label %slow
 size:
   %nd.64 = sext i32 %nd to i64

@@ -32,8 +32,9 @@ class Entry:
     It runs a kernel itself if all arguments are exactly numpy.ndarray, C-contiguous, aligned, of one dtype that was
     added, of equal shape, as many as the kernel's inputs (the result is a fresh array), and maybe ``out=`` (writable,
     and either the memory of an input or apart from all; by keyword alone, since an array too many is a mistake that
-    would be written to). Every other call goes to the fallback with its arguments as they are, and so do fresh results larger than the last-level cache, and large arrays where
-    threads or the streaming variant are not ready yet. If NumPy's memory layout is not the known one, all calls do."""
+    would be written to). Every other call goes to the fallback with its arguments as they are, and so do fresh results
+    larger than the last-level cache, and large arrays where threads or the streaming variant are not ready yet. If
+    NumPy's memory layout is not the known one, all calls do."""
 
     call: Callable[..., Any]
 
@@ -122,10 +123,7 @@ def _find_new_like_array() -> bool:
     try:
         from numpy._core.multiarray import _ARRAY_API as capsule
     except ImportError:
-        try:
-            from numpy.core.multiarray import _ARRAY_API as capsule
-        except ImportError:
-            return False
+        return False
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     functions = (ctypes.c_int64 * (_NEW_LIKE_ARRAY + 1)).from_address(pointer(capsule, None))

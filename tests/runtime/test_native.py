@@ -1,0 +1,435 @@
+"""The engine on all layouts, threads and callers: the same bits everywhere, the caller's state left as it was."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actcomp.emit.driver import SETTINGS
+from actcomp.errors import DeviceError
+from actcomp.program.builder import Builder, horner, rare
+from actcomp.program.interpreter import interpret
+from actcomp.program.program import Program
+from actcomp.runtime import cpu, fastcall, native, threads
+
+
+def gate_program(type: str = "f32") -> Program:
+    """x * g with a slow path, a uniform slope, and the sum of the products: all kinds of operands."""
+    builder = Builder("gate")
+    x, g, slope = builder.input("x", type), builder.input("g", type), builder.input("p.slope", type, "uniform")
+    y = rare(abs(x) > 2.0, x * slope, horner(x * slope, (1.0, 2.0, 0.5, 0.25)))
+    builder.output("y", y)
+    builder.output("d.x", y * g)
+    builder.output("total", y * g, "sum")
+    return builder.build()
+
+
+def plain_program(type: str = "f32") -> Program:
+    builder = Builder("plain")
+    x = builder.input("x", type)
+    builder.output("y", rare(abs(x) > 2.0, x + 1.0, horner(x, (1.0, 2.0, 0.5, 0.25))))
+    return builder.build()
+
+
+def load(program: Program) -> native.Native:
+    return native.load(program, cpu.host(), native.compile_object(program, cpu.host()))
+
+
+@pytest.fixture(scope="module")
+def gate() -> native.Native:
+    return load(gate_program())
+
+
+@pytest.fixture(scope="module")
+def plain() -> native.Native:
+    return load(plain_program())
+
+
+def run(kernel: native.Native, arrays: list[np.ndarray[Any, Any]], uniforms: Any = ()) -> tuple[float, ...]:
+    shape, strides = arrays[0].shape, [array.strides for array in arrays]
+    return kernel.run([array.ctypes.data for array in arrays], shape, strides, uniforms)
+
+
+def normal(shape: Any, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32) * 2
+
+
+def layouts(array: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Arrays of the given one's shape in memory of many kinds, to be filled."""
+    wide = np.zeros((array.shape[0], array.shape[1] + 3, 2 * array.shape[2]), array.dtype)
+    bytes_ = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    kinds = {
+        "contiguous": array,
+        "transposed": array.transpose(2, 1, 0).copy().transpose(2, 1, 0),
+        "backwards": array[::-1, :, ::-1].copy()[::-1, :, ::-1],
+        "every second": wide[:, 1 : 1 + array.shape[1], ::2],
+        "rows apart": wide[:, 2 : 2 + array.shape[1], 1 : 1 + array.shape[2]],
+        "unaligned": bytes_,
+    }
+    return kinds
+
+
+LAYOUTS = ("contiguous", "transposed", "backwards", "every second", "rows apart", "unaligned")
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7), (2, 3, 600), (40, 1, 130), (1, 1, 1), (5, 2000, 2)])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(gate: native.Native, shape: tuple[int, ...], layout: str) -> None:
+    x, g = normal(shape, 1), normal(shape, 2)
+    expected = interpret(gate.program, {"x": x, "g": g, "p.slope": np.float32(1.5)})
+    for in_layout, out_layout in ((layout, "contiguous"), ("contiguous", layout), (layout, layout)):
+        source = layouts(np.zeros(shape, np.float32))[in_layout]
+        source[...] = x
+        y, d = (layouts(np.zeros(shape, np.float32))[out_layout] for _ in range(2))
+        (total,) = run(gate, [source, g, y, d], (1.5,))
+        np.testing.assert_array_equal(y, expected["y"])
+        np.testing.assert_array_equal(d, expected["d.x"])
+        assert total == expected["total"]
+
+
+@pytest.mark.parametrize("type", ["f16", "f64"])
+def test_layouts_of_other_sizes(type: str) -> None:
+    builder = Builder("sizes")
+    x = builder.input("x", type)
+    builder.output("y", x * 3.0)
+    builder.output("small", x < 1.0)
+    kernel = load(builder.build())
+    x_array = normal((50, 41)).astype(np.float16 if type == "f16" else np.float64).T
+    y, small = np.zeros(x_array.shape, x_array.dtype), np.zeros(x_array.shape[::-1], bool).T
+    run(kernel, [x_array, y, small])
+    np.testing.assert_array_equal(y, x_array * x_array.dtype.type(3))
+    np.testing.assert_array_equal(small, x_array < 1)
+
+
+def test_repeated_axes(gate: native.Native) -> None:
+    """Strides of 0: a row, a column and one number for all."""
+    x = normal((30, 50))
+    for g in (normal(50)[None, :], normal((30, 1)), normal((1, 1))):
+        wide = np.broadcast_to(g, x.shape)
+        y, d = np.zeros_like(x), np.zeros_like(x)
+        (total,) = run(gate, [x, wide, y, d], (0.5,))
+        expected = interpret(gate.program, {"x": x, "g": wide, "p.slope": np.float32(0.5)})
+        np.testing.assert_array_equal(d, expected["d.x"])
+        assert total == expected["total"]
+
+
+def test_outside_the_arrays_nothing_is_written(plain: native.Native) -> None:
+    for size in (*range(1, 70), 1023, 1025):
+        guarded = np.full(size + 16, 7.0, np.float32)
+        x = normal(size)
+        plain.run([x.ctypes.data, guarded[8:].ctypes.data], (size,))
+        assert (guarded[:8] == 7).all() and (guarded[8 + size :] == 7).all()
+
+
+def test_in_place(plain: native.Native) -> None:
+    x = normal((301, 45)).T
+    expected = interpret(plain.program, {"x": x.copy()})["y"]
+    run(plain, [x, x])
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_empty_and_single(gate: native.Native) -> None:
+    assert gate.run([0, 0, 0, 0], (0, 5), None, (1.0,)) == (0.0,)
+    x, y, d = np.float32([3.5]), np.zeros(1, np.float32), np.zeros(1, np.float32)
+    assert gate.run([a.ctypes.data for a in (x, x, y, d)], (), [()] * 4, (1.0,)) == (float(d[0]),)
+
+
+def test_wrong_counts_are_named(gate: native.Native) -> None:
+    with pytest.raises(TypeError, match="3 addresses for 4 operands"):
+        gate.run([0, 0, 0], (1,), None, (1.0,))
+    with pytest.raises(TypeError, match="2 values for 1 uniform"):
+        gate.run([0, 0, 0, 0], (1,), None, (1.0, 2.0))
+
+
+@pytest.mark.parametrize("size", [(1 << 16) + 3, 300_000])
+def test_threads_do_not_change_bits(gate: native.Native, size: int) -> None:
+    x, g = normal(size, 1), normal(size, 2)
+    expected = interpret(gate.program, {"x": x, "g": g, "p.slope": np.float32(1.25)})
+    try:
+        for limit in (1, 2, None):
+            threads.set_limit(limit)
+            y, d = np.zeros_like(x), np.zeros_like(x)
+            sums = gate.run([a.ctypes.data for a in (x, g, y, d)], (size,), None, (1.25,))
+            np.testing.assert_array_equal(d, expected["d.x"])
+            assert sums == (expected["total"],)
+            wide = np.zeros((size, 2), np.float32)
+            run(gate, [x, g[::-1], wide[:, 0], wide[:, 1]], (1.25,))
+            np.testing.assert_array_equal(wide[:, 0], expected["y"])
+    finally:
+        threads.set_limit(None)
+
+
+def test_streaming_gives_the_same_bits(gate: native.Native) -> None:
+    """The driver is told that results of 64 KB are large; a misaligned result takes the plain stores."""
+    settings = (ctypes.c_int64 * 16).from_address(native.shared_code().addresses["settings"])
+    size = 100_000
+    x, g = normal(size + 16, 1), normal(size + 16, 2)
+    calls = []
+    kernel = native.load(
+        gate.program,
+        cpu.host(),
+        native.compile_object(gate.program, cpu.host()),
+        lambda: calls.append(1) or native.compile_object(gate.program, cpu.host(), streaming=True),
+    )
+    kernel.stored_bytes *= 1 << 20  # prepare() now takes the results for large
+    saved, settings[SETTINGS["stream_above"]] = settings[SETTINGS["stream_above"]], 1 << 16
+    try:
+        for shift in (0, 1):
+            y, d = (aligned(size, shift) for _ in range(2))
+            expected = interpret(gate.program, {"x": x[:size], "g": g[:size], "p.slope": np.float32(1.25)})
+            sums = kernel.run([a.ctypes.data for a in (x, g, y, d)], (size,), None, (1.25,))
+            np.testing.assert_array_equal(y, expected["y"])
+            np.testing.assert_array_equal(d, expected["d.x"])
+            assert sums == (expected["total"],)
+    finally:
+        settings[SETTINGS["stream_above"]] = saved
+    assert calls == [1]
+
+
+def aligned(size: int, shift: int) -> np.ndarray[Any, Any]:
+    memory = np.zeros(size + 32, np.float32)
+    start = (-memory.ctypes.data % 64) // 4 + shift
+    return memory[start : start + size]
+
+
+def test_many_python_threads_at_once(gate: native.Native) -> None:
+    size = 70_000
+    x, g = normal(size, 1), normal(size, 2)
+    expected = interpret(gate.program, {"x": x, "g": g, "p.slope": np.float32(2)})
+    faults: list[str] = []
+
+    def work() -> None:
+        for length in (size, 1000, 17):
+            y, d = np.zeros(length, np.float32), np.zeros(length, np.float32)
+            gate.run([a.ctypes.data for a in (x, g, y, d)], (length,), None, (2.0,))
+            if not np.array_equal(y, expected["y"][:length]):
+                faults.append(str(length))
+
+    pool = [threading.Thread(target=work) for _ in range(8)]
+    for thread in pool:
+        thread.start()
+    for thread in pool:
+        thread.join()
+    assert not faults
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_after_fork_the_child_computes_alone() -> None:
+    """In a process of its own, since forking a process with threads is what is tested."""
+    script = """
+        import os, sys
+        import numpy as np
+        sys.path[:0] = {path!r}
+        import test_native as t
+        kernel = t.load(t.plain_program())
+        x = t.normal(200_000)
+        y = np.zeros_like(x)
+        kernel.run([x.ctypes.data, y.ctypes.data], x.shape)
+        expected = y.copy()
+        child = os.fork()
+        if child == 0:
+            y[:] = 0
+            kernel.run([x.ctypes.data, y.ctypes.data], x.shape)
+            os._exit(0 if np.array_equal(y, expected) else 3)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    path = [os.path.dirname(__file__), *sys.path]
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script.format(path=path))], timeout=60)
+    assert done.returncode == 0
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sets MXCSR")
+def test_flush_to_zero_is_cleared_during_work_and_restored(plain: native.Native) -> None:
+    """An XLA thread calls with FTZ and DAZ set: subnormals are kept, and the caller's mode is as before."""
+    text = f"""target triple = "{cpu.host().triple}"
+    define i32 @get() {{
+      %s = alloca i32
+      call void @llvm.x86.sse.stmxcsr(ptr %s)
+      %v = load i32, ptr %s
+      ret i32 %v
+    }}
+    define void @set(i32 %v) {{
+      %s = alloca i32
+      store i32 %v, ptr %s
+      call void @llvm.x86.sse.ldmxcsr(ptr %s)
+      ret void
+    }}"""
+    code = cpu.load(cpu.compile_ir(text, cpu.host()), ("get", "set"))
+    get = ctypes.CFUNCTYPE(ctypes.c_int32)(code.addresses["get"])
+    put = ctypes.CFUNCTYPE(None, ctypes.c_int32)(code.addresses["set"])
+    builder = Builder("small")
+    builder.output("y", builder.input("x", "f32") * 0.5)
+    kernel = load(builder.build())
+    x, y = np.full(100, 1e-41, np.float32), np.zeros(100, np.float32)
+    before = get()
+    put(before | 0x8040 | 0x6000)  # flush, and round towards zero
+    kernel.run([x.ctypes.data, y.ctypes.data], (100,))
+    after = get()
+    put(before)
+    assert after & 0xE040 == 0xE040
+    assert (y == np.float32(1e-41) * np.float32(0.5)).all() and y[0] != 0
+
+
+def test_only_known_levels_are_passed_to_llvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTCOMP_CPU", "pentium-9000")
+    with pytest.raises(DeviceError, match="pentium-9000"):
+        cpu.host()
+    for level in cpu.usable_levels()[:1]:  # the advice works
+        monkeypatch.setenv("ACTCOMP_CPU", level)
+        assert cpu.host().cpu == level
+
+
+def test_limits_of_threads() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        threads.set_limit(0)
+    threads.set_limit(1)
+    try:
+        assert threads.limit() == 1
+    finally:
+        threads.set_limit(None)
+
+
+def test_code_is_freed_with_the_kernel() -> None:
+    kernel = load(plain_program())
+    code = weakref.ref(kernel._code)
+    del kernel
+    gc.collect()
+    assert code() is None
+
+
+class TestEntry:
+    """The METH_FASTCALL entry; where the layout of arrays is not known, all calls would go to the fallback."""
+
+    def entry(self, kernel: native.Native, uniforms: Any = None) -> fastcall.Entry:
+        entry = fastcall.Entry("f", lambda *args, **kwargs: ("fallback", args, kwargs), "Computes.")
+        assert entry.add(np.dtype(np.float32), kernel, uniforms)
+        return entry
+
+    def test_layout_is_known_here(self) -> None:
+        assert fastcall.layout_is_known()
+
+    def test_plain_calls(self, plain: native.Native) -> None:
+        f = self.entry(plain).call
+        assert f.__name__ == "f" and f.__doc__ == "Computes."
+        for shape in ((), (1,), (0, 4), (7, 9), (70_000,)):
+            x = np.asarray(normal(shape), np.float32)
+            if x.size:
+                result = np.empty_like(x)
+                plain.run([x.ctypes.data, result.ctypes.data], x.shape)  # finds the threads
+            expected = interpret(plain.program, {"x": x})["y"]
+            fresh, out = f(x), np.zeros_like(x)
+            assert type(fresh) is np.ndarray and fresh.shape == shape and fresh.flags.owndata
+            np.testing.assert_array_equal(fresh, expected)
+            assert f(x, out=out) is out
+            np.testing.assert_array_equal(out, expected)
+            assert f(x, out=x) is x
+            np.testing.assert_array_equal(x, expected)
+
+    def test_all_else_goes_to_the_fallback(self, plain: native.Native) -> None:
+        f = self.entry(plain).call
+        x = normal((6, 8))
+        frozen = x.copy()
+        frozen.flags.writeable = False
+        overlapping = np.zeros(60, np.float32)
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+            ((), {}),
+            ((1.5,), {}),
+            (([1.0],), {}),
+            ((x.astype(np.float64),), {}),
+            ((x.astype(">f4"),), {}),
+            ((x.T,), {}),
+            ((x[:, ::2],), {}),
+            ((x.view(np.recarray),), {}),
+            ((np.ma.masked_array(x),), {}),
+            ((x, x), {}),
+            ((x,), {"out": x.T.copy()}),
+            ((x,), {"out": x[:5]}),
+            ((x,), {"out": frozen}),
+            ((x,), {"out": None}),
+            ((x,), {"beta": 2.0}),
+            ((x, x), {"out": x}),
+            ((x,), {"out": x, "beta": 1.0}),
+            ((overlapping[:40],), {"out": overlapping[10:50]}),
+            ((np.zeros(9, np.uint8)[1:].view(np.float32),), {}),
+        ]
+        for args, kwargs in calls:
+            answer = f(*args, **kwargs)
+            assert type(answer) is tuple and answer[0] == "fallback"
+            assert all(a is b for a, b in zip(answer[1], args, strict=True)) and answer[2] == kwargs
+        assert type(f(frozen)) is np.ndarray  # only written arrays must be writable
+
+    def test_errors_of_the_fallback_pass(self, plain: native.Native) -> None:
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            raise DeviceError("elsewhere")
+
+        entry = fastcall.Entry("f", refuse)
+        entry.add(np.dtype(np.float32), plain)
+        with pytest.raises(DeviceError):
+            entry.call("text")
+
+    def test_several_inputs_dtypes_and_uniforms(self) -> None:
+        builder = Builder("affine")
+        x, w, slope = builder.input("x", "f32"), builder.input("w", "f32"), builder.input("p.s", "f32", "uniform")
+        builder.output("y", x * slope + w)
+        kernel = load(builder.build())
+        values = kernel.pack([2.0])
+        entry = self.entry(kernel, values)
+        a, b = normal(50, 1), normal(50, 2)
+        np.testing.assert_array_equal(entry.call(a, b), a * np.float32(2) + b)
+        values[0] = 3.0
+        np.testing.assert_array_equal(entry.call(a, b, out=np.empty_like(a)), a * np.float32(3) + b)
+        assert entry.call(a)[0] == entry.call(a, out=b)[0] == entry.call(a, b[:40])[0] == "fallback"
+        doubles = load(plain_program("f64"))
+        other = fastcall.Entry("g", lambda *args: "fallback")
+        assert other.add(np.dtype(np.float64), doubles) and other.add(np.dtype(np.float32), load(plain_program()))
+        np.testing.assert_array_equal(other.call(a), interpret(plain_program(), {"x": a})["y"])
+        wide = a.astype(np.float64)
+        np.testing.assert_array_equal(other.call(wide), interpret(plain_program("f64"), {"x": wide})["y"])
+        assert other.call(a.astype(np.float16)) == "fallback"
+
+    def test_kernels_that_do_not_fit(self, gate: native.Native) -> None:
+        entry = fastcall.Entry("f", lambda *args: None)
+        assert not entry.add(np.dtype(np.float32), gate)
+        assert not entry.add(np.dtype(np.float64), load(plain_program("f32")))
+
+    def test_references(self, plain: native.Native) -> None:
+        f = self.entry(plain).call
+        x, out = normal(100), np.zeros(100, np.float32)
+        counts = sys.getrefcount(x), sys.getrefcount(out)
+        for _ in range(1000):
+            f(x)
+            f(x, out=out)
+        assert (sys.getrefcount(x), sys.getrefcount(out)) == counts
+
+    def test_the_entry_goes_with_its_function(self, plain: native.Native) -> None:
+        class Fallback:
+            def __call__(self, *args: Any) -> None:
+                return None
+
+        fallback = Fallback()
+        entry = fastcall.Entry("f", fallback)
+        fallback.call = entry.call  # type: ignore[attr-defined]  # a cycle
+        gone = weakref.ref(fallback)
+        f = entry.call
+        del entry, fallback
+        gc.collect()
+        assert gone() is not None and f(1) is None
+        del f
+        gc.collect()
+        assert gone() is None
+
+    def test_instances_of_a_class_with_the_entry_as_call(self, plain: native.Native) -> None:
+        kind = type("Kernel", (), {"__call__": self.entry(plain).call})
+        x = normal(10)
+        np.testing.assert_array_equal(kind()(x), interpret(plain.program, {"x": x})["y"])
