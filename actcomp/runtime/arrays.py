@@ -141,7 +141,8 @@ def _bfloat16() -> Any:
 
 
 def _reader_of(type_: type) -> Reader:
-    if issubclass(type_, np.ma.MaskedArray):
+    masked = sys.modules.get("numpy.ma")  # which takes 30 ms to import; NumPy does so where it is first used
+    if masked is not None and issubclass(type_, masked.MaskedArray):
         return _refuse_masked
     if issubclass(type_, np.ndarray):
         return _read_numpy

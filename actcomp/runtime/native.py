@@ -31,6 +31,7 @@ A class whose ``__call__`` attribute is ``entry.call`` itself (builtins do not b
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ from ..emit.target import Target
 from ..program.builder import constant_bits
 from ..program.interpreter import SUM_RUN
 from ..program.program import Program
-from . import cpu, threads
+from . import cache, cpu, threads
 from .entry_ir import ENTRY_TEXT
 
 # Changes with everything that changes code for the same Program; part of cache keys.
@@ -212,10 +213,24 @@ def shared_code() -> cpu.Code:
 def _shared_code() -> cpu.Code:
     target = cpu.host()
     text = driver.emit_driver(target) + ENTRY_TEXT + driver.footer(target)
-    code = cpu.load(cpu.compile_ir(text, target), ("run", "work", "entry", "settings"))
+    code = cpu.load(_shared_object(text, target), ("run", "work", "entry", "settings"))
     settings = (ctypes.c_int64 * 16).from_address(code.addresses["settings"])
     settings[driver.SETTINGS["stream_above"]] = stream_threshold()
     threads.bind(settings)
+    return code
+
+
+def _shared_object(text: str, target: Target) -> bytes:
+    """The object code of the shared module, from the disk cache if it is there."""
+    import llvmlite
+
+    words = (FORMAT, llvmlite.__version__, target, hashlib.sha256(text.encode()).hexdigest())
+    key = "shared " + " ".join(str(word) for word in words)
+    found = cache.read(key)
+    if found is not None:
+        return found.payload
+    code = cpu.compile_ir(text, target)
+    cache.write(key, {"kind": "object", "program": "shared"}, code)
     return code
 
 
