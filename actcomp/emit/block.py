@@ -16,6 +16,7 @@ from ..program.interpreter import SUM_LANES, SUM_RUN
 from ..program.program import Input, Output, Program
 from .convert import convert
 from .llvm import BYTES, STORED, Emission, vector
+from .rare import separate_slow_paths
 from .target import Target
 
 PREFETCH_BYTES = 2048
@@ -51,7 +52,7 @@ def lanes_of(program: Program, target: Target, streaming: bool = False) -> int:
 
 def emit_module(program: Program, target: Target, streaming: bool = False) -> str:
     """The module with the function ``block``. Streaming stores outputs past the caches (aligned to 64 bytes)."""
-    return _Block(program, target, streaming).text()
+    return _Block(separate_slow_paths(program), target, streaming).text()
 
 
 class _Block:

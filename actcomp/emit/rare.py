@@ -134,12 +134,11 @@ class _Writer:
             pending += operation.operands[:2] if operation.name == "rare" else operation.operands
         for value in sorted(needed):
             operation = self.program.operations[value]
-            operands = operation.operands
+            places = [path] * len(operation.operands)
             if operation.name == "rare":
-                slow = path.behind.setdefault(operands[0], _Path(path))
-                self.write(slow, [operands[2]])
-                copies = (path.find(operands[0]), path.find(operands[1]), slow.find(operands[2]))
-            else:
-                copies = tuple(path.find(operand) for operand in operands)
+                places[2] = path.behind.setdefault(operation.operands[0], _Path(path))
+                self.write(places[2], [operation.operands[2]])
+            found = (place.find(operand) for place, operand in zip(places, operation.operands, strict=True))
+            copies = tuple(copy for copy in found if copy is not None)  # all of them are there by now
             path.copies[value] = len(self.operations)
-            self.operations.append(Operation(operation.name, copies, operation.type, operation.payload))  # type: ignore[arg-type]
+            self.operations.append(Operation(operation.name, copies, operation.type, operation.payload))
