@@ -9,7 +9,16 @@ from .registry import SCALE, Elementary
 
 __all__ = ["ELEMENTARY", "SCALE", "Elementary"]
 
-MODULES = ("exponential", "logarithm", "power", "logistic", "normal", "error_functions", "trigonometric")
+MODULES = (
+    "exponential",
+    "logarithm",
+    "power",
+    "logistic",
+    "hyperbolic",
+    "normal",
+    "error_functions",
+    "trigonometric",
+)
 ELEMENTARY: dict[str, Elementary]
 
 
