@@ -26,6 +26,8 @@ _settings: ctypes.Array[ctypes.c_int64] | None = None
 _limit: int | None = None
 _library: ctypes.CDLL | None = None
 _has_searched = False
+_has_seen_torch = False
+_has_forked = False
 
 
 def set_limit(threads: int | None) -> None:
@@ -57,6 +59,8 @@ def bind(settings: ctypes.Array[ctypes.c_int64]) -> None:
 def attach() -> None:
     """Looks for the OpenMP runtime again. Call it after importing a framework that brings one, before large calls."""
     global _library, _has_searched
+    if _has_forked:
+        return
     with _lock:
         found = _find()
         if found is not None or not _has_searched:
@@ -66,10 +70,17 @@ def attach() -> None:
 
 
 def ensure() -> None:
-    """Before a call that is large enough for threads: searches once, and says once if there are none."""
-    if not _has_searched:
+    """Before a call that is large enough for threads: searches once, and says once if there are none.
+
+    Searches again once torch is there: two runtimes in one process would keep two teams spinning."""
+    global _has_seen_torch
+    if _has_searched and (_has_seen_torch or "torch" not in sys.modules):
+        return
+    is_first = not _has_searched
+    if not _has_forked:
+        _has_seen_torch = "torch" in sys.modules
         attach()
-        if _library is None and limit() > 1:
+        if is_first and _library is None and limit() > 1:
             warnings.warn(
                 "actcomp: no OpenMP runtime is in this process or on this system (libgomp, libomp): large arrays are "
                 "computed on one thread; install libgomp1, or import torch first",
@@ -96,8 +107,8 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 
 def _after_fork() -> None:
     """The team's threads do not exist in a forked child, and OpenMP does not know: the child computes alone."""
-    global _library, _has_searched, _lock
-    _library, _has_searched, _lock = None, True, threading.Lock()
+    global _library, _has_forked, _lock
+    _library, _has_forked, _lock = None, True, threading.Lock()
     _write()
 
 
