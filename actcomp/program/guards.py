@@ -91,8 +91,10 @@ class _Guards:
         assert tiny is not None
         scale = SCALE[type_]
         scaled = self._scaled(index, scale) * (2.0**-scale)
-        finite = self._scaled(index, 0)
-        slow = builder.select(tiny, scaled, finite)
+        if len(pures) == 1:
+            return builder.rare(tiny, usual, scaled)
+        # With several, one may be 0 while another is not tiny: 0 * inf is then NaN, and needs no scale.
+        slow = builder.select(tiny, scaled, self._scaled(index, 0))
         return builder.rare(tiny | usual.is_nan(), usual, slow)
 
     def _pure_factors(self, index: int) -> set[int]:
