@@ -1,123 +1,129 @@
-"""sigmoid, softplus, the derivative of the one and the mirror of the other; also what tanh's relatives need of them.
+"""sigmoid and softplus, with their derivatives, logarithms and squares: all from one exponential, e = exp(-abs(x)).
 
-With c = r coth(r/2), which is even in r, exp(-r) is (c - r)/(c + r): half the polynomial of exp, and whatever is rational in
-exp(-abs(x)) still takes one division. Each function first makes that value which is not near 1, sigmoid(-abs(x)), so that
-its difference from 1 loses nothing.
-
-Where abs(x) is large the parts of the quotient would leave the range. There the functions are exp(-abs(x)), or 1 less that,
-to the last bit, and a rare path computes them so, lifted by 2**64 (2**128) and brought down by one rounding.
+e is at most 1, so nothing overflows, and each function first makes that value of its kind which is not near 1, such as
+sigmoid(-abs(x)) = e/(1 + e); the difference of such a value from 1 loses nothing. Functions used together, as in the
+derivatives of silu and mish, share e and the quotients. What is 4 e or 2 e**2 where e underflows is rounded there.
 """
 
 from __future__ import annotations
 
-from ..builder import Value, fma, horner, rare, select
-from .exponential import exp_core, reduce_exponential
+from ..builder import Value, fma, rare, select
+from .exponential import EXP_USUAL, exp_core
 from .logarithm import log1p_core
 from .registry import SCALE, Elementary
-from .tables import LAYOUT, hex_floats
 
-# c and r are both multiplied by this: then c - r, c and c + r all lie in [1, 2), where a rounding error is smallest
-# against the number just before it grows. Without it sigmoid's worst error is 2.1 ulp, with it 1.6.
-SLOPE = 0.84375
-# SLOPE r coth(r/2), |r| <= ln(2)/2, in even powers: relative error 2**-28.8, 2**-60
-COTH_HALF_F32 = hex_floats("0x1.bp0 0x1.1fffd2p-3 -0x1.31fbe2p-9")
-COTH_HALF_F64 = hex_floats(
-    "0x1.bp0 0x1.1ffffffffffecp-3 -0x1.333333330e6e6p-9 0x1.d41d4074ed406p-15 -0x1.767af23999fa4p-20 "
-    "0x1.2be954fdd0aeep-25"
-)
-COTH_HALF = {"f32": COTH_HALF_F32, "f64": COTH_HALF_F64}
-
-# Up to this magnitude exp(x) and exp(-x) are normal, and so are the parts of the quotient.
-USUAL = {"f32": 87.0, "f64": 708.0}
 # Beyond this magnitude exp(-abs(x)) may be below 2**-100 (f32), 2**-960 (f64).
 VANISHES = {"f32": 69.0, "f64": 665.0}
 
 
-def exp_quotient(a: Value) -> tuple[Value, Value, Value]:
-    """(p, c, r), p and c positive, with exp(-a) = p / (c + SLOPE*r), for a in [0, USUAL]; elsewhere anything."""
-    turns, _, r = reduce_exponential(a)
-    c = horner(r * r, COTH_HALF[a.type])
-    top = fma(r, -SLOPE, c)
-    p = (top.bits() - (turns.bits() << LAYOUT[a.type].mantissa_bits)).as_float()
-    return p, c, r
-
-
-def is_far(x: Value) -> Value:
-    """True where exp_quotient cannot be used, and for NaN."""
-    return ~(abs(x) <= USUAL[x.type])
-
-
-def small_exponential(x: Value, power: int = 0, scale: int = 0) -> Value:
-    """2**(power + scale) exp(-abs(x)), the slow way that is right wherever the result is subnormal."""
-    if scale:
-        return exp_core(-abs(x), scale=power + scale)
-    lift = SCALE[x.type]
-    return exp_core(-abs(x), scale=lift) * 2.0 ** (power - lift)
-
-
-def decaying(x: Value, usual: Value, power: int = 0, scale: int = 0) -> Value:
-    """usual * 2**scale; far out 2**(power + scale) exp(-abs(x)) in its place."""
-    if scale:
-        return select(is_far(x), small_exponential(x, power, scale), usual * 2.0**scale)
-    return rare(is_far(x), usual, small_exponential(x, power))
+def with_scale(usual: Value, scale: int, exponent: Value, power: int = 0) -> Value:
+    """usual * 2**scale, without loss where usual is subnormal and therefore 2**power exp(exponent) to the last bit."""
+    if not scale:
+        return usual
+    far = exponent < -EXP_USUAL[exponent.type]
+    return select(far, exp_core(exponent, scale=scale + power), usual * 2.0**scale)
 
 
 def minor_probability(x: Value) -> Value:
-    """sigmoid(-abs(x)) for abs(x) <= USUAL."""
-    p, c, r = exp_quotient(abs(x))
-    return p / (c + fma(r, SLOPE, p))  # c last: far out that is one rounding less
+    """sigmoid(-abs(x)), at most 1/2."""
+    e = exp_core(-abs(x))
+    return e / (1.0 + e)
 
 
 def sigmoid(x: Value, scale: int = 0) -> Value:
     minor = minor_probability(x)
-    if scale:
-        minor = decaying(x, minor, scale=scale)
-        return select(x < 0.0, minor, 2.0**scale - minor)
-    usual = select(x < 0.0, minor, 1.0 - minor)
-    tail = small_exponential(x)
-    return rare(is_far(x), usual, select(x < 0.0, tail, 1.0 - tail))
+    return with_scale(select(x < 0.0, minor, 1.0 - minor), scale, x)
 
 
 def dsigmoid(x: Value, scale: int = 0) -> Value:
     minor = minor_probability(x)
-    return decaying(x, fma(-minor, minor, minor), scale=scale)
+    return with_scale(fma(-minor, minor, minor), scale, -abs(x))
 
 
-def log1p_exp(x: Value, scale: int = 0) -> Value:
-    """log(1 + exp(-abs(x))) * 2**scale."""
-    result = log1p_core(exp_core(-abs(x)))
-    return select(is_far(x), small_exponential(x, scale=scale), result * 2.0**scale) if scale else result
+def sech2(x: Value, scale: int = 0) -> Value:
+    """4 s(2x) s(-2x), s being sigmoid."""
+    exponent = -abs(x + x)
+    minor = minor_probability(exponent)
+    usual = fma(-minor, minor, minor) * 4.0
+    if scale:
+        return with_scale(usual, scale, exponent, power=2)
+    lift = SCALE[x.type]
+    subnormal = exp_core(exponent, scale=lift) * 2.0 ** (2 - lift)
+    return rare(~(abs(exponent) <= EXP_USUAL[x.type]), usual, subnormal)
+
+
+def log1p_exp(x: Value) -> Value:
+    """log(1 + exp(-abs(x)))."""
+    return log1p_core(exp_core(-abs(x)))
 
 
 def softplus(x: Value, scale: int = 0) -> Value:
-    positive = x.maximum(0.0)
-    return (positive * 2.0**scale if scale else positive) + log1p_exp(x, scale)
+    return with_scale(x.maximum(0.0) + log1p_exp(x), scale, x)
 
 
 def logsigmoid(x: Value, scale: int = 0) -> Value:
-    # -0.0 - 0.0 is -0.0, the limit far out on the right.
-    return x.minimum(-0.0) - log1p_exp(x)
+    return x.minimum(-0.0) - log1p_exp(x)  # -0.0 - 0.0 is -0.0, the limit on the right
+
+
+def minor_gate(x: Value) -> Value:
+    """T = tanh(softplus(x)) for x < 0, 1 - T elsewhere: at most 0.6.
+
+    With n = exp(x) (exp(x) + 2), T = n/(n + 2) and 1 - T = 2/(n + 2), for positive x both parts times e**2.
+    """
+    e = exp_core(-abs(x))
+    negative = x < 0.0
+    square = e * e
+    both = fma(e, 2.0, square)
+    return select(negative, both, square + square) / (both + select(negative, 2.0, 1.0 + square))
+
+
+def tanh_softplus(x: Value, scale: int = 0) -> Value:
+    minor = minor_gate(x)
+    return with_scale(select(x < 0.0, minor, 1.0 - minor), scale, x)
+
+
+def sech2_softplus(x: Value, scale: int = 0) -> Value:
+    """(1 - T)(1 + T) = (1 - T)(2 - (1 - T)): decays like 4 exp(-2x)."""
+    minor = minor_gate(x)
+    usual = fma(-minor, minor, select(x < 0.0, 1.0, minor + minor))
+    return with_scale(usual, scale, -(x + x), power=2)
 
 
 def vanishes_left(x: Value) -> Value:
-    """True wherever exp(x) may be below 2**-100 (f32), 2**-960 (f64)."""
     return x < -VANISHES[x.type]
 
 
-def vanishes_both_sides(x: Value) -> Value:
-    """True wherever exp(-abs(x)) may be below 2**-100 (f32), 2**-960 (f64)."""
+def vanishes_right_by_square(x: Value) -> Value:
+    return x > VANISHES[x.type] / 2
+
+
+def vanishes(x: Value) -> Value:
     return abs(x) > VANISHES[x.type]
 
 
-HARD_POINTS = tuple(
-    sign * border
-    for sign in (1.0, -1.0)
-    for border in (0.34657359, 1.0397208, 87.0, 87.336, 103.97, 708.0, 708.396, 745.13)
+def vanishes_by_square(x: Value) -> Value:
+    return abs(x) > VANISHES[x.type] / 2
+
+
+# Changes of n in exp's reduction, the border of its usual range, and where results become subnormal and zero.
+BORDERS = (0.34657359, 1.0397208, 87.0, 87.336, 103.97, 708.0, 708.396, 745.13)
+HARD = tuple(sign * border for sign in (1.0, -1.0) for border in BORDERS)
+HARD_SQUARES = tuple(
+    sign * border / 2 for sign in (1.0, -1.0) for border in (*BORDERS, 88.722839, 105.36, 709.78, 746.5)
 )
 
 ROWS = (
-    Elementary("sigmoid", sigmoid, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_left, hard_points=HARD_POINTS),
-    Elementary("dsigmoid", dsigmoid, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_both_sides, hard_points=HARD_POINTS),
-    Elementary("softplus", softplus, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_left, hard_points=HARD_POINTS),
-    Elementary("logsigmoid", logsigmoid, {"f32": 3.0, "f64": 3.0}, hard_points=HARD_POINTS),
+    Elementary("sigmoid", sigmoid, {"f32": 2.0, "f64": 2.0}, vanishes=vanishes_left, hard_points=HARD),
+    Elementary("dsigmoid", dsigmoid, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes, hard_points=HARD),
+    Elementary("softplus", softplus, {"f32": 2.0, "f64": 2.0}, vanishes=vanishes_left, hard_points=HARD),
+    Elementary("logsigmoid", logsigmoid, {"f32": 2.0, "f64": 2.0}, hard_points=HARD),
+    Elementary("sech2", sech2, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_by_square, hard_points=HARD_SQUARES),
+    Elementary("tanh_softplus", tanh_softplus, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_left, hard_points=HARD),
+    Elementary(
+        "sech2_softplus",
+        sech2_softplus,
+        {"f32": 4.0, "f64": 4.0},
+        vanishes=vanishes_right_by_square,
+        hard_points=HARD + HARD_SQUARES,
+    ),
 )
