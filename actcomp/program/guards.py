@@ -136,10 +136,11 @@ class _Guards:
         first, second = operation.operands
         if operation.name == "div":
             return self._scaled(first, scale) / self.copies[second]
-        if self.kinds[first] and self.kinds[second]:
+        if self.kinds[first] == self.kinds[second] == "pure":
             return self._scaled(first, scale) * self._scaled(second, 0)
-        vanishing, other = (first, second) if self.kinds[first] else (second, first)
-        lifted, factor = self._scaled(vanishing, scale), self.copies[other]
+        vanishing, other = (second, first) if self.kinds[second] == "pure" or not self.kinds[first] else (first, second)
+        lifted = self._scaled(vanishing, scale)
+        factor = self._scaled(other, 0) if self.kinds[other] else self.copies[other]
         largest = float(np.finfo(NUMPY_TYPE[factor.type]).max)
         clipped = builder.const(largest, factor.type).minimum(builder.const(-largest, factor.type).maximum(factor))
         return lifted * builder.select(lifted.eq(0.0), clipped, factor)

@@ -61,13 +61,14 @@ def fixed_tree_sum(values: Any) -> Any:
     padded = np.zeros((runs, SUM_RUN // SUM_LANES, SUM_LANES))
     padded.reshape(-1)[: flat.size] = flat
     lanes = np.zeros((runs, SUM_LANES))
-    for row in range(SUM_RUN // SUM_LANES):
-        lanes = lanes + padded[:, row, :]
-    width = SUM_LANES
-    while width > 1:
-        width //= 2
-        lanes = lanes[:, :width] + lanes[:, width : 2 * width]
     total = np.float64(0.0)
-    for run in range(runs):
-        total = total + lanes[run, 0]
+    with np.errstate(all="ignore"):
+        for row in range(SUM_RUN // SUM_LANES):
+            lanes = lanes + padded[:, row, :]
+        width = SUM_LANES
+        while width > 1:
+            width //= 2
+            lanes = lanes[:, :width] + lanes[:, width : 2 * width]
+        for run in range(runs):
+            total = total + lanes[run, 0]
     return total

@@ -14,6 +14,7 @@ from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 from .. import functions as fn
 from ..errors import UnsupportedExpression
 from .builder import Builder, Value
+from .elementary import ELEMENTARY
 
 CALL_NAMES: dict[type, str] = {
     sp.exp: "exp",
@@ -108,7 +109,10 @@ class Tracer:
                 below.append(self._power(factor.base, -factor.exp))
             else:
                 above.append(self.value(factor))
-        numerator = self._multiply(above) if above else None
+        # Vanishing factors are multiplied with each other first, so that an infinite factor meets their whole product.
+        vanishing = [factor for factor in above if self._vanishes(factor)]
+        parts = [self._multiply(group) for group in ([f for f in above if f not in vanishing], vanishing) if group]
+        numerator = self._multiply(parts) if parts else None
         negated = coefficient == -1
         if coefficient not in (1, -1):
             constant = self.number(coefficient)
@@ -118,6 +122,10 @@ class Tracer:
         elif negated:
             numerator = -numerator
         return numerator / self._multiply(below) if below else numerator
+
+    def _vanishes(self, value: Value) -> bool:
+        operation = self.builder.operations[value.index]
+        return operation.name == "call" and ELEMENTARY[operation.payload[0]].vanishes is not None
 
     def _multiply(self, factors: list[Value]) -> Value:
         product = factors[0]
