@@ -129,6 +129,25 @@ whole:
   call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %bytes, i1 false)
   ret void
 pick:
+  %repeats = icmp eq i64 %from.step, 0
+  %long = icmp sgt i64 %count, 8
+  %c = and i1 %repeats, %long
+  %fills = and i1 %a, %c
+  br i1 %fills, label %fill, label %by.size
+fill:
+  %all = mul i64 %count, %size
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %size, i1 false)
+  br label %double
+double:
+  %done = phi i64 [%size, %fill], [%done.next, %double]
+  %rest = sub i64 %all, %done
+  %part = call i64 @llvm.smin.i64(i64 %done, i64 %rest)
+  %end = getelementptr i8, ptr %to, i64 %done
+  call void @llvm.memcpy.p0.p0.i64(ptr %end, ptr %to, i64 %part, i1 false)
+  %done.next = add i64 %done, %part
+  %unfilled = icmp slt i64 %done.next, %all
+  br i1 %unfilled, label %double, label %exit
+by.size:
   switch i64 %size, label %s1 [i64 2, label %s2
                                i64 4, label %s4
                                i64 8, label %s8]
