@@ -17,17 +17,6 @@ NO_TIMING = ("--against", "none")
 PARENT = os.path.dirname(os.path.dirname(ac.__file__))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def cache_of_its_own(tmp_path_factory):
-    before = os.environ.get("ACTCOMP_CACHE_DIR")
-    os.environ["ACTCOMP_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["ACTCOMP_CACHE_DIR"]
-    else:
-        os.environ["ACTCOMP_CACHE_DIR"] = before
-
-
 @pytest.fixture(params=["typer", "plain"])
 def run(request, monkeypatch, capsys):
     """Runs the command line; gives exit status, standard output, standard error."""
