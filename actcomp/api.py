@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import UnsupportedExpression
 from .kernel import Kernel
-from .program.program import Program
 from .program.source import KernelSource
-from .program.text import parse_program
+from .program.stored import StoredProgram, interface_of
 from .runtime import cache, threads
 
 if TYPE_CHECKING:
     from .activation import Activation, Parameter
+    from .program.program import Program
     from .verify.report import Report
 
 
@@ -103,15 +103,15 @@ def _cached_source(key: str, read_activation: Any) -> KernelSource:
             activations.append(read_activation())
         return activations[0]
 
-    def make(variant: str, dtype: str) -> Program:
+    def make(variant: str, dtype: str) -> Program | StoredProgram:
         program_key = f"{key} {variant} {dtype}"
         found = cache.read(program_key)
         if found is not None:
-            return parse_program(found.payload.decode())
+            return StoredProgram(found.header, found.payload.decode())
         from .program.build import build_program
 
         program = build_program(activation(), variant, dtype)
-        cache.write(program_key, {"kind": "program"}, str(program).encode())
+        cache.write(program_key, {"kind": "program", **interface_of(program)}, str(program).encode())
         return program
 
     stored = cache.read(key)

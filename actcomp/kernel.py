@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import threading
 from collections import namedtuple
@@ -11,16 +10,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArgumentError
-from .program.program import Program
 from .program.source import KernelSource
+from .program.stored import whole
 from .runtime import engine
 from .runtime.arrays import Array, load, read_out, scratch, store
 from .runtime.launch import check_out, common_shape, fresh, launch, read_all, require_broadcast
 from .runtime.layout import Shape, contiguous_strides
 from .runtime.parameters import Setting, read_parameters, uniform_values
-from .runtime.reduce import sum_to_axes, sum_to_shape
 
 if TYPE_CHECKING:
+    from .program.program import Program
     from .runtime.front import Front
     from .runtime.native import Native
 
@@ -171,7 +170,7 @@ class Kernel:
         """The Program of "forward", "derivative", "backward" or "double_backward" in "f64", "f32", "f16" or "bf16".
 
         Parameters in ``per_channel`` are element inputs of it, and their gradients element outputs."""
-        program = self.source.program(variant, dtype)
+        program = whole(self.source.program(variant, dtype))
         if not per_channel:
             return program
         inputs = tuple(
@@ -182,7 +181,7 @@ class Kernel:
             replace(o, reduction="element") if o.name[:4] == "d.p." and o.name[4:] in per_channel else o
             for o in program.outputs
         )
-        return Program(program.name, inputs, program.operations, outputs)
+        return replace(program, inputs=inputs, outputs=outputs)
 
     def native(self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = frozenset()) -> Native:
         """The machine code of a Program, made once."""
@@ -192,7 +191,8 @@ class Kernel:
             with self._lock:
                 found = self._natives.get(key)
                 if found is None:
-                    found = self._natives[key] = engine.load(self.program(*key))
+                    program = self.program(*key) if per_channel else self.source.program(variant, dtype)
+                    found = self._natives[key] = engine.load(program)
         return found
 
     # Inside -----------------------------------------------------------------------------------------------------------
@@ -280,6 +280,8 @@ class Kernel:
     def _require_known(self, parameters: Mapping[str, Any]) -> None:
         for name in parameters:
             if name not in self.parameters:
+                import difflib
+
                 near = difflib.get_close_matches(name, self.parameters, 1)
                 known = f"its parameters: {', '.join(self.parameters)}" if self.parameters else "it has none"
                 raise ArgumentError(
@@ -305,8 +307,12 @@ class Kernel:
             fields[field] = summed.kind.result(summed) if out is None else out
         for name, setting in call.settings.items():
             key = f"d.p.{name}"
-            total = sum_to_axes(load(scratches[key]), (setting.axis,)) if key in scratches else sums[key]
-            fields[name] = setting.gradient(total)
+            if key in scratches:
+                from .runtime.reduce import sum_to_axes
+
+                fields[name] = setting.gradient(sum_to_axes(load(scratches[key]), (setting.axis,)))
+            else:
+                fields[name] = setting.gradient(sums[key])
         return next(iter(fields.values())) if len(fields) == 1 else _tuple_type(tuple(fields))(*fields.values())
 
 
@@ -314,6 +320,8 @@ def _back_to_shape(gradient: Array, operand: Array) -> Array:
     """The gradient of an operand that was broadcast: summed to its shape."""
     if gradient.shape == operand.shape:
         return gradient
+    from .runtime.reduce import sum_to_shape
+
     target = gradient.kind.empty(gradient, operand.shape, contiguous_strides(operand.shape, gradient.itemsize))
     store(target, sum_to_shape(load(gradient), operand.shape))
     return target

@@ -15,28 +15,13 @@ from __future__ import annotations
 from ..program.interpreter import SUM_LANES, SUM_RUN
 from ..program.program import Input, Output, Program
 from .convert import convert
-from .llvm import BYTES, STORED, Emission, vector
+from .interface import BYTES, element_inputs, element_outputs, sum_outputs, uniform_inputs
+from .llvm import STORED, Emission, vector
 from .rare import separate_slow_paths
 from .target import Target
 
 PREFETCH_BYTES = 2048
 CACHE_LINE = 64
-
-
-def element_inputs(program: Program) -> tuple[Input, ...]:
-    return tuple(entry for entry in program.inputs if entry.role == "element")
-
-
-def uniform_inputs(program: Program) -> tuple[Input, ...]:
-    return tuple(entry for entry in program.inputs if entry.role == "uniform")
-
-
-def element_outputs(program: Program) -> tuple[Output, ...]:
-    return tuple(output for output in program.outputs if output.reduction == "element")
-
-
-def sum_outputs(program: Program) -> tuple[Output, ...]:
-    return tuple(output for output in program.outputs if output.reduction == "sum")
 
 
 def lanes_of(program: Program, target: Target, streaming: bool = False) -> int:

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from ..program.primitives import FLOATS, WIDTH_BITS
 from ..program.program import Operation, Program
 from . import convert
+from .interface import BYTES
 from .rare import WORTH_A_BRANCH, Region, Regions, find_regions
 from .target import Target
 
 SCALAR = {"b": "i1", "i16": "i16", "i32": "i32", "i64": "i64", "f16": "i16", "f32": "float", "f64": "double"}
 STORED = {**SCALAR, "b": "i8"}
-BYTES = {"b": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "f32": 4, "f64": 8}
 
 _COMPARE = "{r} = %s {t} {0}, {1}"
 # {r} the result, {0} {1} {2} the operands, {t} the type of the last operand and {s} its suffix in intrinsics' names,

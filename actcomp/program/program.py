@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +68,8 @@ class Program:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the text form: equal digests are equal Programs."""
+        import hashlib
+
         return hashlib.sha256(str(self).encode()).hexdigest()
 
     def type_of(self, value: int) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .program import Program
+if TYPE_CHECKING:
+    from .program import Program
+    from .stored import StoredProgram
 
 VARIANTS = ("forward", "derivative", "backward", "double_backward")
 DTYPES = ("f64", "f32", "f16", "bf16")
 
-Make = Callable[[str, str], Program]
+Make = Callable[[str, str], "Program | StoredProgram"]
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ class KernelSource:
     saves: str = "input"
     make: Make | None = field(default=None, compare=False, repr=False)
 
-    def program(self, variant: str, dtype: str) -> Program:
+    def program(self, variant: str, dtype: str) -> Program | StoredProgram:
         if self.make is None:
             raise LookupError(f"{self.name}: read from text without a maker of Programs")
         return self.make(variant, dtype)
 
     def to_text(self) -> str:
         """All but the maker, as one line of JSON."""
+        import json
+
         return json.dumps(
             {
                 "name": self.name,
@@ -66,6 +69,8 @@ class KernelSource:
     @staticmethod
     def from_text(text: str, make: Make | None = None) -> KernelSource:
         """The source whose text this is. Raises ValueError if it is none."""
+        import json
+
         try:
             fields: dict[str, Any] = json.loads(text)
             return KernelSource(

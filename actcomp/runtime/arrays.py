@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError, DTypeError, ShapeError
-from . import arena, dlpack
+from . import arena
 from .layout import Shape, contiguous_strides, memory_order
 
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2}
@@ -351,6 +351,8 @@ JAX = Kind("JAX", _empty_jax, _jax_result)
 
 def _read_dlpack(value: Any, name: str) -> Array:
     """Results are made by the array's own namespace (``__array_namespace__``); without one they are NumPy arrays."""
+    from . import dlpack
+
     what = dlpack.describe(value)
     kind = Kind(type(value).__module__.split(".")[0], _empty_dlpack, _dlpack_result)
     return Array(what.address, what.shape, what.strides, what.dtype, what.writable, kind, (value, what.capsule))

@@ -100,7 +100,7 @@ def load(code: bytes, names: tuple[str, ...]) -> Code:
 
 
 def _llvm() -> Any:
-    """llvmlite.binding, with the machines it knows switched on. Importing it takes 75 ms: only where code is made."""
+    """llvmlite.binding, with this machine switched on. Importing it takes 75 ms: only where code is made."""
     return _initialised()
 
 
@@ -108,14 +108,17 @@ def _llvm() -> Any:
 def _initialised() -> Any:
     import llvmlite.binding as llvm
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
     return llvm
 
 
 @lru_cache(maxsize=8)
 def _machine(target: Target) -> Any:
+    if target.triple != _llvm().get_process_triple():  # 1 ms that most processes save
+        _llvm().initialize_all_targets()
+        _llvm().initialize_all_asmprinters()
     return _llvm().Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="default"
     )

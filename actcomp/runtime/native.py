@@ -31,25 +31,24 @@ A class whose ``__call__`` attribute is ``entry.call`` itself (builtins do not b
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..emit import driver
-from ..emit.block import element_inputs, element_outputs, emit_module, sum_outputs, uniform_inputs
-from ..emit.llvm import BYTES
+from ..emit.interface import BYTES, element_inputs, element_outputs, sum_outputs, uniform_inputs
 from ..emit.target import Target
-from ..program.builder import constant_bits
-from ..program.interpreter import SUM_RUN
-from ..program.program import Program
 from . import cache, cpu, threads
-from .entry_ir import ENTRY_TEXT
+
+if TYPE_CHECKING:
+    from ..program.program import Program
+    from ..program.stored import StoredProgram
 
 # Changes with everything that changes code for the same Program; part of cache keys.
 FORMAT = 1
@@ -88,6 +87,8 @@ class Uniforms:
 
     def __setitem__(self, index: int, value: float) -> None:
         """The value is rounded once to the type; integers for integer types."""
+        from ..program.builder import constant_bits
+
         self._slots[index] = constant_bits(value, self._types[index])
 
 
@@ -98,7 +99,13 @@ class Native:
     outputs, in order. ``block_address``: the function of emit/block.py. ``record_address``: the kernel's record for
     ``run`` of emit/driver.py (at ``run_address()``), which native handlers of frameworks call as well."""
 
-    def __init__(self, program: Program, target: Target, code: bytes, fetch: Callable[[], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        program: Program | StoredProgram,
+        target: Target,
+        code: bytes,
+        fetch: Callable[[], bytes] | None = None,
+    ) -> None:
         self.program, self.target = program, target
         inputs = [Operand(entry.name, entry.type, False) for entry in element_inputs(program)]
         outputs = [Operand(out.name, program.type_of(out.value), True) for out in element_outputs(program)]
@@ -148,6 +155,8 @@ class Native:
         self.prepare(count)
         slots = [uniforms.address + 8 * index for index in range(len(self.uniforms))]
         if self.sums:
+            from ..program.interpreter import SUM_RUN
+
             runs = -(-count // SUM_RUN)
             partials = np.empty((len(self.sums), runs))
             results = np.empty(len(self.sums))
@@ -177,7 +186,7 @@ class Native:
                     self._record[1] = self._streaming.addresses["block"]
 
 
-def cache_key(program: Program, target: Target, streaming: bool = False) -> str:
+def cache_key(program: Program | StoredProgram, target: Target, streaming: bool = False) -> str:
     """Text that determines the object code: versions, target, variant, Program."""
     import llvmlite
 
@@ -187,10 +196,14 @@ def cache_key(program: Program, target: Target, streaming: bool = False) -> str:
 
 def compile_object(program: Program, target: Target, streaming: bool = False) -> bytes:
     """The Program's object code. Raises ValueError if calls of elementary functions are left in it."""
+    from ..emit.block import emit_module
+
     return cpu.compile_ir(emit_module(program, target, streaming), target)
 
 
-def load(program: Program, target: Target, code: bytes, fetch: Callable[[], bytes] | None = None) -> Native:
+def load(
+    program: Program | StoredProgram, target: Target, code: bytes, fetch: Callable[[], bytes] | None = None
+) -> Native:
     """The kernel of the object code, which compile_object made for the same Program and target."""
     return Native(program, target, code, fetch)
 
@@ -212,24 +225,24 @@ def shared_code() -> cpu.Code:
 @lru_cache(maxsize=1)
 def _shared_code() -> cpu.Code:
     target = cpu.host()
-    text = driver.emit_driver(target) + ENTRY_TEXT + driver.footer(target)
-    code = cpu.load(_shared_object(text, target), ("run", "work", "entry", "settings"))
+    code = cpu.load(_shared_object(target), ("run", "work", "entry", "settings"))
     settings = (ctypes.c_int64 * 16).from_address(code.addresses["settings"])
     settings[driver.SETTINGS["stream_above"]] = stream_threshold()
     threads.bind(settings)
     return code
 
 
-def _shared_object(text: str, target: Target) -> bytes:
+def _shared_object(target: Target) -> bytes:
     """The object code of the shared module, from the disk cache if it is there."""
     import llvmlite
 
-    words = (FORMAT, llvmlite.__version__, target, hashlib.sha256(text.encode()).hexdigest())
-    key = "shared " + " ".join(str(word) for word in words)
+    key = f"shared {FORMAT} {llvmlite.__version__} {target}"
     found = cache.read(key)
     if found is not None:
         return found.payload
-    code = cpu.compile_ir(text, target)
+    from .entry_ir import ENTRY_TEXT
+
+    code = cpu.compile_ir(driver.emit_driver(target) + ENTRY_TEXT + driver.footer(target), target)
     cache.write(key, {"kind": "object", "program": "shared"}, code)
     return code
 

@@ -7,7 +7,6 @@ for at each call, never changed), ``set_limit`` and the CPUs that the process ma
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
 import re
 import sys
@@ -128,7 +127,11 @@ def _candidates() -> Iterator[str]:
     loaded = _loaded_runtimes()
     yield from sorted(loaded, key=lambda path: "torch" not in path)
     for name in ("gomp", "omp", "iomp5"):
-        found = ctypes.util.find_library(name) if not sys.platform.startswith("linux") else None
+        found = None
+        if not sys.platform.startswith("linux"):
+            import ctypes.util  # which imports subprocess: 4 ms
+
+            found = ctypes.util.find_library(name)
         yield found or {"gomp": "libgomp.so.1", "omp": "libomp.so.5", "iomp5": "libiomp5.so"}[name]
 
 
