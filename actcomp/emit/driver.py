@@ -26,15 +26,6 @@ from ..program.interpreter import SUM_RUN
 from .strided import strided_text
 from .target import Target
 
-# Index of each setting in the global array.
-SETTINGS = {
-    "gomp_parallel": 0,  # address or 0
-    "max_threads": 1,  # address of omp_get_max_threads or 0
-    "limit": 2,  # most threads to use
-    "serial_below": 3,  # elements
-    "stream_above": 4,  # bytes of results
-    "new_like_array": 5,  # NumPy's PyArray_NewLikeArray
-}
 # Elements that are packed at once: buffers stay in the first-level cache. A whole run where there are sums.
 PACK = 1024
 # Rows at least this long are run in place where an operand's row is contiguous.

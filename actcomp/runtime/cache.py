@@ -8,7 +8,7 @@ it holds is run. A file that is damaged, cut short or not ours counts as absent 
 from __future__ import annotations
 
 import functools
-import hashlib
+import importlib
 import json
 import os
 import stat
@@ -21,6 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CacheError
+
+try:  # Python's own SHA-256: importing hashlib loads OpenSSL, which takes longer than all digests of a warm start
+    sha256 = importlib.import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256
+except ImportError:
+    from hashlib import sha256
 
 MAGIC = b"actcomp cache 1\n"
 DEFAULT_SIZE_MB = 256
@@ -128,7 +133,7 @@ def write(key: str, header: dict[str, Any], payload: bytes = b"") -> None:
 def _encode(key: str, header: dict[str, Any], payload: bytes) -> bytes:
     head = json.dumps({"key": _digest(key), "header": header}, sort_keys=True).encode()
     body = len(head).to_bytes(4, "little") + head + payload
-    return MAGIC + hashlib.sha256(body).digest() + body
+    return MAGIC + sha256(body).digest() + body
 
 
 def _decode(content: bytes, key: str) -> Entry | None:
@@ -136,7 +141,7 @@ def _decode(content: bytes, key: str) -> Entry | None:
     if not content.startswith(MAGIC) or len(content) < start + 4:
         return None
     body = memoryview(content)[start:]
-    if hashlib.sha256(body).digest() != content[len(MAGIC) : start]:
+    if sha256(body).digest() != content[len(MAGIC) : start]:
         return None
     length = int.from_bytes(body[:4], "little")
     fields = json.loads(bytes(body[4 : 4 + length]))
@@ -146,13 +151,13 @@ def _decode(content: bytes, key: str) -> Entry | None:
 
 
 def _digest(key: str) -> str:
-    return hashlib.sha256(f"{_build()}\n{key}".encode()).hexdigest()
+    return sha256(f"{_build()}\n{key}".encode()).hexdigest()
 
 
 @functools.cache
 def _build() -> str:
     """Tells this compiler from another one, also where only a source file was edited and the version kept."""
-    digest = hashlib.sha256()
+    digest = sha256()
     folders = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     while folders:
         with os.scandir(folders.pop()) as listing:

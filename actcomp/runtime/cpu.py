@@ -6,12 +6,13 @@ import os
 import platform
 import threading
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..emit.block import emit_module
 from ..emit.target import Target
 from ..errors import DeviceError
-from ..program.program import Program
+
+if TYPE_CHECKING:
+    from ..program.program import Program
 
 # What ACTCOMP_CPU may name. LLVM ends the process on some unknown names, so that nothing else is passed on.
 _V2 = ("+sse3", "+ssse3", "+sse4.1", "+sse4.2", "+popcnt", "+cx16", "+sahf")
@@ -76,11 +77,15 @@ def assembly(text: str, target: Target) -> str:
 
 def intermediate_text(program: Program) -> str:
     """The IR of the Program's kernel on this machine, to read."""
+    from ..emit.block import emit_module
+
     return emit_module(program, host())
 
 
 def assembly_text(program: Program) -> str:
     """The machine instructions of the Program's kernel on this machine, to read."""
+    from ..emit.block import emit_module
+
     return assembly(emit_module(program, host()), host())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..emit.driver import SETTINGS
+from ..emit.interface import SETTINGS
 from . import entry_ir as ir
 from .native import Native, Uniforms, shared_code
 

@@ -41,8 +41,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..emit import driver
-from ..emit.interface import BYTES, element_inputs, element_outputs, sum_outputs, uniform_inputs
+from ..emit.interface import BYTES, SETTINGS, element_inputs, element_outputs, sum_outputs, uniform_inputs
 from ..emit.target import Target
 from . import cache, cpu, threads
 
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from ..program.program import Program
     from ..program.stored import StoredProgram
 
-# Changes with everything that changes code for the same Program; part of cache keys.
-FORMAT = 1
 STREAM_MB = (8, 32)  # results larger than the last-level cache are streamed, with the threshold kept in this range
 
 
@@ -187,10 +184,10 @@ class Native:
 
 
 def cache_key(program: Program | StoredProgram, target: Target, streaming: bool = False) -> str:
-    """Text that determines the object code: versions, target, variant, Program."""
+    """Text that determines the object code, given this version of actcomp: target, variant, Program."""
     import llvmlite
 
-    words = (FORMAT, llvmlite.__version__, target, streaming, program.digest)
+    words = (llvmlite.__version__, target, streaming, program.digest)
     return "native " + " ".join(str(word) for word in words)
 
 
@@ -227,7 +224,7 @@ def _shared_code() -> cpu.Code:
     target = cpu.host()
     code = cpu.load(_shared_object(target), ("run", "work", "entry", "settings"))
     settings = (ctypes.c_int64 * 16).from_address(code.addresses["settings"])
-    settings[driver.SETTINGS["stream_above"]] = stream_threshold()
+    settings[SETTINGS["stream_above"]] = stream_threshold()
     threads.bind(settings)
     return code
 
@@ -236,10 +233,11 @@ def _shared_object(target: Target) -> bytes:
     """The object code of the shared module, from the disk cache if it is there."""
     import llvmlite
 
-    key = f"shared {FORMAT} {llvmlite.__version__} {target}"
+    key = f"shared {llvmlite.__version__} {target}"
     found = cache.read(key)
     if found is not None:
         return found.payload
+    from ..emit import driver
     from .entry_ir import ENTRY_TEXT
 
     code = cpu.compile_ir(driver.emit_driver(target) + ENTRY_TEXT + driver.footer(target), target)

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..emit.driver import SETTINGS
+from ..emit.interface import SETTINGS
 
 SERIAL_BELOW = 1 << 16  # elements; a sleeping team takes longer to wake than they take on one thread
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actcomp.emit.driver import SETTINGS
+from actcomp.emit.interface import SETTINGS
 from actcomp.errors import DeviceError
 from actcomp.program.builder import Builder, horner, rare
 from actcomp.program.interpreter import interpret
@@ -143,6 +143,32 @@ def test_empty_and_single(gate: native.Native) -> None:
     assert gate.run([0, 0, 0, 0], (0, 5), None, (1.0,)) == (0.0,)
     x, y, d = np.float32([3.5]), np.zeros(1, np.float32), np.zeros(1, np.float32)
     assert gate.run([a.ctypes.data for a in (x, x, y, d)], (), [()] * 4, (1.0,)) == (float(d[0]),)
+
+
+def test_more_elements_than_32_bits_count() -> None:
+    """2**31 + 5 zero bytes (pages that nobody wrote share one), counted; then one element repeated as often."""
+    builder = Builder("count")
+    builder.output("count", (~builder.input("x", "b")).convert("i32"), "sum")
+    kernel = load(builder.build())
+    size = (1 << 31) + 5
+    x = np.zeros(size, np.uint8)
+    x[[7, size - 1]] = 1
+    assert kernel.run([x.ctypes.data], (size,)) == (float(size - 2),)
+    assert kernel.run([x.ctypes.data], (size,), [(0,)]) == (float(size),)
+    assert kernel.run([x[size - 1 :].ctypes.data], (size,), [(-1,)]) == (float(size - 2),)
+
+
+def test_outputs_that_need_no_elements() -> None:
+    """A constant, a uniform value, an input itself, and one value twice."""
+    builder = Builder("trivial")
+    x, p = builder.input("x", "f32"), builder.input("p", "f32", "uniform")
+    for name, value in (("c", builder.const(2.5, "f32")), ("u", p * p), ("x1", x), ("x2", x)):
+        builder.output(name, value)
+    kernel = load(builder.build())
+    x_array, results = normal(77), [np.zeros(77, np.float32) for _ in range(4)]
+    kernel.run([a.ctypes.data for a in (x_array, *results)], (77,), None, (3.0,))
+    for result, expected in zip(results, (2.5, 9.0, x_array, x_array), strict=True):
+        np.testing.assert_array_equal(result, np.broadcast_to(np.float32(expected), 77))
 
 
 def test_wrong_counts_are_named(gate: native.Native) -> None:
