@@ -205,3 +205,9 @@ def test_import_is_cheap():
 def test_public_names_resolve():
     for name in ac.__all__:
         assert getattr(ac, name) is not None
+
+
+def test_every_word_of_the_language_is_public():
+    from actcomp.language import CONSTANTS, FUNCTIONS
+
+    assert {*FUNCTIONS, *CONSTANTS} <= set(ac.__all__)
