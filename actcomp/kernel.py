@@ -49,6 +49,10 @@ class _Call:
         return sums
 
 
+_CALL = """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
+any layout; it may be an input itself, but not overlap one otherwise. Other keywords are parameters."""
+
+
 class Kernel:
     """An activation as machine code: forward, backward, double backward, made for each dtype at its first use.
 
@@ -68,12 +72,16 @@ class Kernel:
     ``out``), DeviceError (memory that the CPU does not reach, arrays of two libraries).
     """
 
+    # What a call reaches is held by each kernel, in a slot: machine code for plain arrays, with no Python in between.
+    __slots__ = ("__call__", "__dict__", "__weakref__")
+    __call__: Callable[..., Any]
+
     def __init__(self, source: KernelSource) -> None:
         self.source = source
         self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
         self._lock = threading.RLock()
         self._fronts: dict[str, Front] = {}
-        self._forward: Callable[..., Any] = self._first_forward
+        self.__call__ = self._first_forward
         self._backward: Callable[..., Any] = self._first_backward
 
     # What it is -------------------------------------------------------------------------------------------------------
@@ -129,11 +137,6 @@ class Kernel:
         return self
 
     # Calls ------------------------------------------------------------------------------------------------------------
-
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
-        any layout; it may be an input itself, but not overlap one otherwise. Other keywords are parameters."""
-        return self._forward(*inputs, **options)
 
     def forward_and_derivative(self, *inputs: Any, **parameters: Any) -> tuple[Any, ...]:
         """(y, dy/dx1, ..., dy/dxk) at each element, all of the result's shape."""
@@ -203,13 +206,13 @@ class Kernel:
 
         with self._lock:
             if variant not in self._fronts:
-                doc = (Kernel.__call__ if variant == "forward" else Kernel.backward).__doc__ or ""
+                doc = _CALL if variant == "forward" else Kernel.backward.__doc__ or ""
                 self._fronts[variant] = Front(self.name, general, doc)
         return self._fronts[variant].call
 
     def _first_forward(self, *inputs: Any, **options: Any) -> Any:
-        self._forward = self._front_of("forward", self._general_forward)
-        return self._forward(*inputs, **options)
+        self.__call__ = self._front_of("forward", self._general_forward)
+        return self.__call__(*inputs, **options)
 
     def _first_backward(self, *arrays: Any, **options: Any) -> Any:
         self._backward = self._front_of("backward", self._general_backward)
@@ -294,17 +297,20 @@ class Kernel:
         if out is not None:
             if len(wanted) != 1:
                 raise ArgumentError(f"{self.name} has {len(self.inputs)} gradients", do="leave out= away")
-            results = {name: read_out(out, "out") for name in wanted}
-            check_out(*results.values(), "out", call.shape, call.operands)
+            target = read_out(out, "out")
+            check_out(target, "out", call.shape, call.operands)
+            results = dict.fromkeys(wanted, target)
         channels = {f"d.p.{name}": s for name, s in call.settings.items() if s.channels is not None}
         scratches = {name: scratch(s.channels, call.shape) for name, s in channels.items() if s.channels is not None}
         sums = call.run({**results, **scratches})
         fields: dict[str, Any] = {}
         for name, field in wanted.items():
-            target = call.operands["g.y" if name == "d.g.y" else name[2:]]
-            field = self._unused(field) if name == "d.g.y" else field
-            summed = _back_to_shape(results[name], target) if out is None else results[name]
-            fields[field] = summed.kind.result(summed) if out is None else out
+            operand = call.operands["g.y" if name == "d.g.y" else name[2:]]
+            gradient = out
+            if out is None:
+                summed = _back_to_shape(results[name], operand)
+                gradient = summed.kind.result(summed)
+            fields[self._unused(field) if name == "d.g.y" else field] = gradient
         for name, setting in call.settings.items():
             key = f"d.p.{name}"
             if key in scratches:
