@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 from ..builder import Value, fma, horner, rare, select
-from .exponential import power_of_two, with_sign_of
+from .exponential import LN2, with_sign_of
 from .logistic import minor_probability
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
 
-# (r coth(r) - 1) / r**2, |r| <= ln(2)/4, in even powers: error 2**-28.8, 2**-60 of r coth(r)
-COTH_F32 = hex_floats("0x1.55551ep-2 -0x1.6aa354p-6")
+# (r coth(r) - 1) / r**2, 0 < r <= ln(2)/2, in even powers: error 2**-30.9, 2**-64.8 of r coth(r)
+COTH_F32 = hex_floats("0x1.55555p-2 -0x1.6c06e4p-6 0x1.0eafc6p-9")
 COTH_F64 = hex_floats(
-    "0x1.555555555553ep-2 -0x1.6c16c16bebb79p-6 0x1.1566aaf1e10fcp-9 -0x1.bbd41aec86715p-13 0x1.6375de529c6cdp-16"
+    "0x1.5555555555555p-2 -0x1.6c16c16c1677bp-6 0x1.1566abbf68019p-9 -0x1.bbd777c54156ap-13 "
+    "0x1.66a81fd00299dp-16 -0x1.223d9a288dff7p-19 0x1.c0e2433f120cp-23"
 )
 # (x - tanh(x)) / x**3, 0 < x <= 1, in even powers: relative error 2**-25, 2**-54
 TANHSHRINK_F32 = hex_floats(
@@ -26,45 +27,45 @@ TANHSHRINK_F64 = hex_floats(
     "0x1.3e0b85aafb786p-15 -0x1.d8ce9eb6676c3p-17 0x1.34a2d2049d96cp-18 -0x1.3e2d8ac955168p-20 0x1.ba0b5908c1124p-23 "
     "-0x1.2c82af0307729p-26"
 )
-# In float32 one part is enough: its error counts n times, but tanh feels it the less the larger n is.
-HALF_LN2_F32 = hex_floats("0x1.62e43p-2")
-HALF_LN2_F64 = hex_floats("0x1.62e42fefa39efp-2 0x1.abc9e3b39803fp-57")
-HALF_LN2 = {"f32": HALF_LN2_F32, "f64": HALF_LN2_F64}
 COTH = {"f32": COTH_F32, "f64": COTH_F64}
 TANHSHRINK = {"f32": TANHSHRINK_F32, "f64": TANHSHRINK_F64}
 
-# What numerator and denominator of tanh are multiplied by. A sum just below a power of two has the smallest rounding
-# error, and this brings the sums that matter closer to one: worst error 2 ulp, without it 2.4.
-STRETCH = 1.25
+# What numerator and denominator of tanh are multiplied by: a sum just below a power of two has the smallest rounding
+# error, and this brings those that matter closer to one. Without it the worst error is 2.4 ulp.
+STRETCH = 1.71875
 # Up to this magnitude the powers of two in tanh are in range; it has been 1 for long.
 TANH_USUAL = {"f32": 43.0, "f64": 354.0}
 
 
 def tanh(x: Value, scale: int = 0) -> Value:
-    """tanh(a) = h / (h + 1 + d - r), where a = abs(x) = n ln(2)/2 + r, s = 2**n, 1 + d = r coth(r), and
+    """tanh(a) = h / (h + 1 + d - r), where a = abs(x) = n ln(2) + r, s = 4**n, 1 + d = r coth(r), and
     h = ((1 + d)(s - 1) + r (s + 1))/2.
 
-    That is (exp(2a) - 1)/(exp(2a) + 1) with exp(2r) = (1 + d + r)/(1 + d - r). Nothing cancels: near 0, s is 1 and h is r.
-    Sums begin with the small terms. Far out, h's rounding error does not matter, since h stands above and below.
+    That is (exp(2a) - 1)/(exp(2a) + 1) with exp(2r) = (1 + d + r)/(1 + d - r). Nothing cancels: near 0,
+    s is 1 and h is r. Sums begin with the small terms. Far out, h's rounding error does not matter, since h
+    stands above and below.
     """
     a = abs(x)
-    magic = LAYOUT[x.type].magic
-    turns = fma(a, 2 / math.log(2), magic)
-    r = a
-    for part in HALF_LN2[x.type]:
-        r = fma(turns - magic, -part, r)
+    layout = LAYOUT[x.type]
+    turns = fma(a, 1 / math.log(2), layout.magic)
+    n = turns - layout.magic
+    r = fma(n, -math.log(2), a)
     square = r * r
     d = square * horner(square, COTH[x.type])
-    s = power_of_two(turns)
+    s = ((turns.bits() << (layout.mantissa_bits + 1)) + layout.one_bits).as_float()
     below, above = fma(s, STRETCH / 2, -STRETCH / 2), fma(s, STRETCH / 2, STRETCH / 2)
-    h = below + fma(r, above, d * below)
-    usual = h / (STRETCH + fma(r - d, -STRETCH, h))
+    rest = d * below
+    if x.type == "f64":  # the rest of ln(2); in float32 it is too small to matter
+        rest = fma(n * -LN2["f64"][1], above, rest)
+    h = below + fma(r, above, rest)
+    # For n = 0 the sum is STRETCH (1 + d), which one rounding gives.
+    whole = select(turns.eq(layout.magic), fma(d, STRETCH, STRETCH), h + fma(r - d, -STRETCH, STRETCH))
     one = select(a > 0.0, 1.0, a)  # NaN stays
-    return with_sign_of(rare(~(a <= TANH_USUAL[x.type]), usual, one), x)
+    return with_sign_of(rare(~(a <= TANH_USUAL[x.type]), h / whole, one), x)
 
 
 def tanhshrink(x: Value, scale: int = 0) -> Value:
-    """x - tanh(x): a polynomial up to 1; beyond, (a - 1) + 2 sigmoid(-2a), where a - 1 is exact as long as that matters."""
+    """x - tanh(x): a polynomial up to 1; beyond, (a - 1) + 2 sigmoid(-2a), with a - 1 exact where that matters."""
     a = abs(x)
     square = a * a
     p = horner(square, TANHSHRINK[x.type])
@@ -73,7 +74,7 @@ def tanhshrink(x: Value, scale: int = 0) -> Value:
     return with_sign_of(select(a < 1.0, near, far), x)
 
 
-HARD = tuple(sign * b for sign in (1.0, -1.0) for b in (0.17328680, 0.51986039, 1.0, 9.01, 19.06, 43.0, 43.5, 354.0))
+HARD = tuple(sign * b for sign in (1.0, -1.0) for b in (0.34657359, 1.0397208, 1.0, 9.01, 19.06, 43.0, 43.5, 354.0))
 
 ROWS = (
     Elementary("tanh", tanh, {"f32": 2.0, "f64": 2.0}, hard_points=HARD),
