@@ -1,10 +1,11 @@
 """erf and erfc in primitives.
 
-erf(x) is an odd polynomial for abs(x) < SPLIT, beyond it 1 - 2**y with a polynomial y = log2(erfc(abs(x))): no division.
+erf(x) is an odd polynomial for abs(x) < SPLIT, beyond it 1 - 2**y, y = log2(erfc(abs(x))) by a polynomial: no division.
 
-erfc(a) = exp(-a**2) N(a)/D(a) for a >= 0, and 2 - erfc(a) on the other side. Unlike Phi it answers for plain units in the last
-place, so the low part of the square goes into the exponential's reduced argument, and the roundings of the exponential,
-the denominator and the product are found out and put right at the end.
+erfc(a) = exp(-a**2) / sqrt(pi) / (a + s(a)) for a >= 0, and 2 - erfc(-a) for a < 0. The shift s = N/D falls from
+1/sqrt(pi) to 1/(2 a), so that its error counts less and less; the division is of D by a D + N, where the error of D
+cancels. Unlike Phi, erfc answers for plain units in the last place: the low part of the square goes into the
+exponential's reduced argument, and the roundings of the last steps are found out and put right at the end.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Phi and phi, the standard normal law's distribution function and density, in primitives; with erf and erfc, the family.
+"""Phi and phi, the standard normal law's distribution function and density, in primitives.
 
-Both rest on one exponential, exp(-x**2/2) = 2**n 2**f, and Phi(-a) = exp(-a**2/2) N(a)/D(a) for a = abs(x), N/D being a
-minimax rational function close to Mills' ratio: its coefficients are positive, so that nothing cancels. The square is
-rounded and no more: the error that this makes, x**2/2 units in the last place, is that of changing x by half a unit. Such
-are the terms of the contract (mixed error), and erfc, which promises plain units, pays three operations more for its tail.
+Both rest on one exponential, exp(-x**2/2)/2 = 2**n p, and Phi(-a) = exp(-a**2/2)/2 (1 - a R(a)) for a = abs(x), where
+R = N/D is a minimax rational function whose coefficients are positive: one division, which does not wait for the
+exponential, and Phi(0) = 1/2 takes no rounding. The difference cancels in the tail, to 1/20 in float32, and the square
+is rounded and no more; both errors are less than what changing x by half a unit in its last place does. Such are the
+terms of the contract (mixed error): in plain units, phi and the tail of Phi are off by up to about x**2/2.
 Phi(x) for positive x is 1 - Phi(-x).
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from ..builder import Value, fma, horner, rare, select
+from ..builder import Value, constant_bits, fma, horner, rare, select
 from .exponential import scale_by_power_of_two
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
@@ -58,12 +59,11 @@ def _gaussian(a: Value) -> tuple[Value, Value]:
 def shifted(turns: Value, scale: int, factor: float) -> Value:
     """factor * 2**(n + scale), factor positive."""
     layout = LAYOUT[turns.type]
-    factor_bits = turns.builder.const(factor * 2.0**scale, turns.type).bits()
-    return ((turns.bits() << layout.mantissa_bits) + factor_bits).as_float()
+    return ((turns.bits() << layout.mantissa_bits) + constant_bits(factor * 2.0**scale, turns.type)).as_float()
 
 
 def _rarely_subnormal(a: Value, usual: Value, lifted: Value, scale: int) -> Value:
-    """The usual value, or where that is not normal the lifted one, rounded once on its way down (not at all with a scale)."""
+    """The usual value, or where that is subnormal the lifted one, rounded once on its way down; lifted with a scale."""
     lifted = select(a > CUT[a.type], 0.0, lifted)
     if scale:
         return lifted

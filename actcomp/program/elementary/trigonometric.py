@@ -21,10 +21,10 @@ from .tables import hex_floats
 PI_F32 = hex_floats("0x1.921fb4p1 0x1.4442dp-23 0x1.846988p-47")
 PI_F64 = hex_floats("0x1.921fb54442d18p1 0x1.1a62633145c06p-53 0x1.c1cd129024e08p-106")
 # sin(r)/r in powers of r**2 for |r| <= pi/2 and a little more.
-SIN_F32 = hex_floats("0x1p0 -0x1.55554cp-3 0x1.110ed8p-7 -0x1.9f704ep-13 0x1.5dbd18p-19")
+SIN_F32 = hex_floats("0x1p0 -0x1.555548p-3 0x1.110e46p-7 -0x1.9f58fp-13 0x1.5c9374p-19")
 SIN_F64 = hex_floats(
-    "0x1p0 -0x1.5555555555555p-3 0x1.11111111110c8p-7 -0x1.a01a01a014d6ep-13 0x1.71de3a52a0a29p-19 "
-    "-0x1.ae6454d4699d6p-26 0x1.6123cd03726bbp-33 -0x1.ae438321b936p-41 0x1.88327b53fc9a3p-49"
+    "0x1p0 -0x1.5555555555555p-3 0x1.11111111110bep-7 -0x1.a01a01a0142c7p-13 0x1.71de3a524f3c2p-19 "
+    "-0x1.ae6454ada6583p-26 0x1.6123c33658bcp-33 -0x1.ae40fd51732b8p-41 0x1.87efd92d971efp-49"
 )
 # pi/2 in two parts, and atan(q)/q in powers of q**2 for q <= 1.
 HALF_PI_F32 = hex_floats("0x1.921fb6p0 -0x1.777a5cp-25")
@@ -181,7 +181,7 @@ def _fraction_of_turn_f64(a: Value) -> tuple[Value, Value]:
 
 
 def arctangent(x: Value) -> Value:
-    """atan by one division: of the smaller of 1 and abs(x) by the larger; beyond 1 the result is pi/2 less the angle."""
+    """atan by one division: of the smaller of 1 and abs(x) by the larger; beyond 1 it is pi/2 less the angle."""
     a = abs(x)
     beyond = a > 1.0
     one = x.builder.const(1.0, x.type)

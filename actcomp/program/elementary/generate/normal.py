@@ -1,4 +1,4 @@
-"""Tables of Phi and phi."""
+"""Tables of Phi and phi. The mixed error of y for f(x): abs(y - f(x)) / (ulp(f(x)) + abs(f'(x)) ulp(x))."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ START = 0.5
 
 
 def exp2(precision: str, degree: int) -> Fit:
-    """START * 2**f, |f| <= 1/2, the first coefficient exact: error relative to what x's own rounding does to exp(-x**2/2).
+    """START * 2**f, |f| <= 1/2, the first coefficient exact: in units of the mixed error of exp(-x**2/2).
 
     2**f occurs in 2**(n + f) = exp(-x**2/2), so x**2 is at least -f/HALF_LOG2_E, or (1 - f)/HALF_LOG2_E for positive f.
     """

@@ -22,7 +22,7 @@ def rational(
     bottom_at_0: float = 1.0,
     top_at_0: float | None = None,
 ) -> tuple[Fit, Fit]:
-    """Numerator and denominator, D(0) (and N(0), if not free) given, that keep max |weight * (N/D - function)| small."""
+    """Numerator and denominator, D(0) and perhaps N(0) given, that keep max |weight * (N/D - function)| small."""
     with mpmath.workdps(DIGITS):
         low, high = map(mpmath.mpf, interval)
         count = POINTS_PER_COEFFICIENT * (sum(degrees) + 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mpmath
 
 from .minimax import DIGITS, Fit, minimax, split
@@ -21,15 +23,20 @@ def pi(precision: str) -> Fit:
 
 
 def sin(precision: str, degree: int, beyond: float) -> Fit:
-    """sin(r), 0 < r <= pi/2 + beyond, in odd powers, the first coefficient 1: relative error."""
-    return minimax(
-        mpmath.sin,
-        (0, lambda: mpmath.pi / 2 + beyond),
-        degree,
-        precision=precision,
-        fixed={1: 1.0},
-        parity="odd",
-    )
+    """sin(r), 0 < r <= pi/2 + beyond, in odd powers, the first coefficient 1: relative error, closer near pi/2.
+
+    At pi/2 the aim is 0.16 of half an ulp low: aimed at the middle, roundings would carry a few results beyond 1.
+    """
+    half_ulp = 2.0 ** -BITS[precision]
+
+    def aim(r: Any) -> Any:
+        return mpmath.sin(r) * (1 - 0.16 * half_ulp * (r / (mpmath.pi / 2)) ** 4)
+
+    def weight(r: Any) -> Any:
+        return (1 + 2 * (r / (mpmath.pi / 2)) ** 4) / mpmath.sin(r)
+
+    interval = (0, lambda: mpmath.pi / 2 + beyond)
+    return minimax(aim, interval, degree, weight=weight, precision=precision, fixed={1: 1.0}, parity="odd")
 
 
 def atan(precision: str, degree: int) -> Fit:
