@@ -73,7 +73,7 @@ class Kernel:
     """
 
     # What a call reaches is held by each kernel, in a slot: machine code for plain arrays, with no Python in between.
-    __slots__ = ("__call__", "__dict__", "__weakref__")
+    __slots__ = {"__call__": _CALL, "__dict__": "", "__weakref__": ""}
     __call__: Callable[..., Any]
 
     def __init__(self, source: KernelSource) -> None:
@@ -129,6 +129,16 @@ class Kernel:
 
     def _compiled(self) -> list[str]:
         return sorted({f"{variant} {dtype}" for variant, dtype, _ in self._natives})
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "__signature__":  # inspect finds none in a slot
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        import inspect
+
+        named = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in self.inputs]
+        options = {"out": None, **self.parameters}
+        keywords = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in options.items()]
+        return inspect.Signature([*named, *keywords])
 
     def __copy__(self) -> Kernel:
         return self

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..program.program import Input, Output, Program
+    from ..program.stored import StoredProgram
 
 # Bytes of one element in memory.
 BYTES = {"b": 1, "i16": 2, "i32": 4, "i64": 8, "f16": 2, "f32": 4, "f64": 8}
@@ -24,17 +25,17 @@ SETTINGS = {
 }
 
 
-def element_inputs(program: Program) -> tuple[Input, ...]:
+def element_inputs(program: Program | StoredProgram) -> tuple[Input, ...]:
     return tuple(entry for entry in program.inputs if entry.role == "element")
 
 
-def uniform_inputs(program: Program) -> tuple[Input, ...]:
+def uniform_inputs(program: Program | StoredProgram) -> tuple[Input, ...]:
     return tuple(entry for entry in program.inputs if entry.role == "uniform")
 
 
-def element_outputs(program: Program) -> tuple[Output, ...]:
+def element_outputs(program: Program | StoredProgram) -> tuple[Output, ...]:
     return tuple(output for output in program.outputs if output.reduction == "element")
 
 
-def sum_outputs(program: Program) -> tuple[Output, ...]:
+def sum_outputs(program: Program | StoredProgram) -> tuple[Output, ...]:
     return tuple(output for output in program.outputs if output.reduction == "sum")

@@ -151,8 +151,9 @@ def _reader_of(type_: type) -> Reader:
     if issubclass(type_, (np.generic, int, float, list, tuple)):
         return _read_numbers
     if (torch := sys.modules.get("torch")) and issubclass(type_, torch.Tensor):
-        own_memory = type_.__torch_dispatch__ is torch.Tensor.__torch_dispatch__
-        return _read_torch if own_memory else _refuse_wrapped
+        # A subclass that dispatches for itself (FakeTensor) may have no memory behind its address.
+        dispatches = getattr(type_, "__torch_dispatch__") is not torch.Tensor.__torch_dispatch__  # noqa: B009
+        return _refuse_wrapped if dispatches else _read_torch
     if (jax := sys.modules.get("jax")) and issubclass(type_, (jax.Array, jax.core.Tracer)):
         return _read_jax
     if hasattr(type_, "__dlpack__"):

@@ -108,7 +108,7 @@ def shares_memory(a: Array, b: Array) -> bool:
     if a.address + a_high <= b.address + b_low or b.address + b_high <= a.address + a_low:
         return False
     try:
-        return np.shares_memory(raw(a), raw(b), max_work=_OVERLAP_WORK)
+        return np.shares_memory(raw(a), raw(b), max_work=_OVERLAP_WORK)  # type: ignore[arg-type]  # stub knows -1 and 0
     except np.exceptions.TooHardError:
         return True
 

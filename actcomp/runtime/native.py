@@ -43,11 +43,11 @@ import numpy as np
 
 from ..emit.interface import BYTES, SETTINGS, element_inputs, element_outputs, sum_outputs, uniform_inputs
 from ..emit.target import Target
+from ..program.stored import StoredProgram, whole
 from . import cache, cpu, threads
 
 if TYPE_CHECKING:
     from ..program.program import Program
-    from ..program.stored import StoredProgram
 
 STREAM_MB = (8, 32)  # results larger than the last-level cache are streamed, with the threshold kept in this range
 
@@ -111,7 +111,7 @@ class Native:
         self.sums: tuple[str, ...] = tuple(output.name for output in sum_outputs(program))
         self.input_count, self.output_count = len(inputs), len(outputs)
         self._uniform_types = tuple(entry.type for entry in uniform_inputs(program))
-        self._fetch = fetch or (lambda: compile_object(program, target, streaming=True))
+        self._fetch = fetch or (lambda: compile_object(whole(program), target, streaming=True))
         self._code = cpu.load(code, ("block",))
         self._streaming: cpu.Code | None = None
         self._lock = threading.Lock()
