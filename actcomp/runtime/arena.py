@@ -24,7 +24,11 @@ _free: collections.deque[Block] = collections.deque()
 
 
 def take(nbytes: int) -> Block:
-    """Uninitialised bytes, aligned to 64, that return here when no array over them is left."""
+    """Uninitialised bytes, aligned to 64. Those of FROM_BYTES or more return here when no array over them is left."""
+    if nbytes < FROM_BYTES:
+        memory = np.empty(nbytes + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + nbytes]
     block = _reuse(nbytes + ALIGNMENT)
     return np.asarray(_Lease(np.empty(nbytes + ALIGNMENT, np.uint8) if block is None else block, nbytes))
 

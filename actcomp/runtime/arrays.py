@@ -327,7 +327,7 @@ def _read_jax(value: Any, name: str) -> Array:
 def _empty_jax(like: Array, shape: Shape, strides: Shape) -> Array:
     """JAX arrays are C-contiguous whatever the strides of the operands are."""
     source, view = like.owner
-    # jax.device_put copies what is not aligned as the arena aligns.
+    # jax.device_put copies what is not aligned to 64 bytes.
     owner = arena.take(prod(shape) * like.itemsize).view(view.dtype).reshape(shape)
     own_strides = contiguous_strides(shape, like.itemsize)
     return Array(_address(owner), shape, own_strides, like.dtype, True, JAX, (source, owner))
