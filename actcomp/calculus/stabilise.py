@@ -179,6 +179,18 @@ def one_plus_double_sine(node: sp.Add) -> Any:
     return None
 
 
+def common_factor(node: sp.Add) -> Any:
+    """a g + b g = (a + b) g for functions and symbols g: rounded once each, and less cancels or overflows."""
+    terms = [dict(factor.as_base_exp() for factor in sp.Mul.make_args(term)) for term in node.args]
+    common = sp.Integer(1)
+    for base, exponent in terms[0].items():
+        if isinstance(base, (sp.Function, sp.Symbol)) and all(base in term for term in terms):
+            exponents = [exponent, *(term[base] for term in terms[1:])]
+            if all(e.is_Integer and e > 0 for e in exponents):
+                common *= base ** min(exponents)
+    return common * stabilise(sp.Add(*(term / common for term in node.args))) if common != 1 else None
+
+
 RULES: tuple[tuple[type, Rule], ...] = (
     (sp.Pow, reciprocal_of_one_plus_exp),
     (sp.Mul, exp_times_sigmoid),
@@ -190,4 +202,5 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (sp.Add, constant_plus_function),
     (sp.Add, linear_minus_tanh),
     (sp.Add, one_plus_double_sine),
+    (sp.Add, common_factor),
 )

@@ -79,33 +79,44 @@ class _Guards:
 
     def guarded(self, index: int) -> Value:
         usual = self.copies[index]
-        pures = sorted(self._pure_factors(index))
         if not self._gains(index):
             return usual
-        type_ = usual.type
-        builder = usual.builder
-        tiny = None
-        for pure in pures:
-            small = self.copies[pure] < 2.0 ** TINY_EXPONENT[type_]
-            tiny = small if tiny is None else tiny & small
-        assert tiny is not None
-        scale = SCALE[type_]
+        builder, scale = usual.builder, SCALE[usual.type]
+        tiny = self._tiny(index)
         scaled = self._scaled(index, scale) * (2.0**-scale)
-        if len(pures) == 1:
+        if self._leaves(index) == 1 and self._is_product(index):
             return builder.rare(tiny, usual, scaled)
-        # With several, one may be 0 while another is not tiny: 0 * inf is then NaN, and needs no scale.
+        # In a sum one term may be 0 while another is not tiny: 0 * inf is then NaN, and needs no scale.
         slow = builder.select(tiny, scaled, self._scaled(index, 0))
         return builder.rare(tiny | usual.is_nan(), usual, slow)
 
-    def _pure_factors(self, index: int) -> set[int]:
-        """The largest pure products under a value."""
+    def _vanishing_operands(self, index: int) -> list[int]:
+        return [operand for operand in self.program.operations[index].operands if self.kinds[operand]]
+
+    def _is_product(self, index: int) -> bool:
+        """Whether no sum stands between the value and its vanishing functions."""
+        if self.program.operations[index].name in ("add", "sub"):
+            return False
+        return all(self._is_product(operand) for operand in self._vanishing_operands(index))
+
+    def _leaves(self, index: int) -> int:
+        """How many vanishing functions are multiplied, at most, in any term."""
+        operation, below = self.program.operations[index], self._vanishing_operands(index)
+        if operation.name == "call":
+            return 1
+        counts = [self._leaves(operand) for operand in below]
+        return sum(counts) if operation.name == "mul" else max(counts)
+
+    def _tiny(self, index: int) -> Value:
+        """Where the value is far below the other factors' bits: any factor of a product, every term of a sum."""
         if self.kinds[index] == "pure":
-            return {index}
-        found: set[int] = set()
-        for operand in self.program.operations[index].operands:
-            if self.kinds[operand]:
-                found |= self._pure_factors(operand)
-        return found
+            value = self.copies[index]
+            return value < 2.0 ** TINY_EXPONENT[value.type]
+        masks = [self._tiny(operand) for operand in self._vanishing_operands(index)]
+        result = masks[0]
+        for mask in masks[1:]:
+            result = result | mask if self.program.operations[index].name == "mul" else result & mask
+        return result
 
     def _gains(self, index: int) -> bool:
         """Whether some vanishing value is multiplied or divided by what is neither vanishing nor constant."""
@@ -136,11 +147,24 @@ class _Guards:
         first, second = operation.operands
         if operation.name == "div":
             return self._scaled(first, scale) / self.copies[second]
-        if self.kinds[first] == self.kinds[second] == "pure":
-            return self._scaled(first, scale) * self._scaled(second, 0)
-        vanishing, other = (second, first) if self.kinds[second] == "pure" or not self.kinds[first] else (first, second)
-        lifted = self._scaled(vanishing, scale)
-        factor = self._scaled(other, 0) if self.kinds[other] else self.copies[other]
+        if self.kinds[first] and self.kinds[second]:
+            share = scale * self._leaves(first) // self._leaves(index)
+            left, right = self._scaled(first, share), self._scaled(second, scale - share)
+            if self.kinds[first] == self.kinds[second] == "pure":
+                return left * right
+            return self._finite_product(left, right) if self.kinds[first] == "pure" else self._finite_product(right, left)
+        vanishing, other = (first, second) if self.kinds[first] else (second, first)
+        return self._finite_product(self._scaled(vanishing, scale), self.copies[other])
+
+
+    def _finite_product(self, vanishing: Value, factor: Value) -> Value:
+        """The product, in which a zero wins over a factor that is infinite, or NaN though no input is."""
+        builder = factor.builder
         largest = float(np.finfo(NUMPY_TYPE[factor.type]).max)
         clipped = builder.const(largest, factor.type).minimum(builder.const(-largest, factor.type).maximum(factor))
-        return lifted * builder.select(lifted.eq(0.0), clipped, factor)
+        undefined = factor.is_nan()
+        for entry in self.program.inputs:
+            if entry.type == factor.type:
+                undefined = undefined & ~builder.input(entry.name, entry.type, entry.role).is_nan()
+        clipped = builder.select(undefined, 0.0, clipped)
+        return vanishing * builder.select(vanishing.eq(0.0), clipped, factor)

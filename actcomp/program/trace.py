@@ -99,7 +99,7 @@ class Tracer:
     def _product(self, node: sp.Mul) -> Value:
         numbers = [factor for factor in node.args if factor.is_number]
         coefficient = sp.Mul(*numbers)
-        above: list[Value] = []
+        above: list[tuple[Any, Value]] = []
         below: list[Value] = []
         for factor in node.args:
             if factor.is_number:
@@ -108,11 +108,8 @@ class Tracer:
             if negative and factor.exp.is_number:
                 below.append(self._power(factor.base, -factor.exp))
             else:
-                above.append(self.value(factor))
-        # Vanishing factors are multiplied with each other first, so that an infinite factor meets their whole product.
-        vanishing = [factor for factor in above if self._vanishes(factor)]
-        parts = [self._multiply(group) for group in ([f for f in above if f not in vanishing], vanishing) if group]
-        numerator = self._multiply(parts) if parts else None
+                above.append((factor, self.value(factor)))
+        numerator = self._multiply([value for _, value in self._ordered(above)]) if above else None
         negated = coefficient == -1
         if coefficient not in (1, -1):
             constant = self.number(coefficient)
@@ -122,6 +119,15 @@ class Tracer:
         elif negated:
             numerator = -numerator
         return numerator / self._multiply(below) if below else numerator
+
+    def _ordered(self, factors: list[tuple[Any, Value]]) -> list[tuple[Any, Value]]:
+        """Vanishing functions first, then what depends on the same symbols, then the rest.
+
+        An infinite factor then meets the whole vanishing product, and a large one of another input cannot overflow before
+        the product is small.
+        """
+        symbols = set().union(*(node.free_symbols for node, value in factors if self._vanishes(value)))
+        return sorted(factors, key=lambda pair: 0 if self._vanishes(pair[1]) else 2 - bool(pair[0].free_symbols & symbols))
 
     def _vanishes(self, value: Value) -> bool:
         operation = self.builder.operations[value.index]
