@@ -31,7 +31,8 @@ class Undecided(Exception):
 
 
 class Point:
-    """Where an evaluation happens: the exact values of the variables, and whether signs are to be decided symbolically."""
+    """Where an evaluation happens: the exact values of the variables, and whether signs are to be decided
+    symbolically."""
 
     __slots__ = ("exact", "values")
 
@@ -184,7 +185,9 @@ class Compiler:
             # 0**a: derivatives below the a-th are 0, the others infinite.
             if rational is not None and rational > ctx.cap - 1:
                 return arb_series([0])
-            raise Singular(f"{expression} has no finite derivative of every order asked for where {base_expression} = 0")
+            raise Singular(
+                f"{expression} has no finite derivative of every order asked for where {base_expression} = 0"
+            )
 
         return power_of
 
@@ -227,13 +230,18 @@ class Compiler:
     def _condition(self, condition: Any) -> Callable[[list[Any]], bool]:
         if condition in (sp.true, sp.false):
             return lambda frame, truth=bool(condition): truth  # type: ignore[misc]
-        parts = [self._condition(part) for part in condition.args] if isinstance(condition, (sp.And, sp.Or, sp.Not)) else []
+        parts = (
+            [self._condition(part) for part in condition.args] if isinstance(condition, (sp.And, sp.Or, sp.Not)) else []
+        )
         if isinstance(condition, sp.And):
             return lambda frame: all(part(frame) for part in parts)
         if isinstance(condition, sp.Or):
             return lambda frame: any(part(frame) for part in parts)
         if isinstance(condition, sp.Not):
             return lambda frame: not parts[0](frame)
+        if isinstance(condition, sp.ITE):
+            asked, yes, no = map(self._condition, condition.args)
+            return lambda frame: yes(frame) if asked(frame) else no(frame)
         accepted = _ACCEPTED_SIGNS.get(type(condition))
         if accepted is None:
             raise UnsupportedExpression(f"condition {condition} is no comparison", do="use < <= > >= and & | ~ of them")
@@ -254,7 +262,8 @@ _ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {
 
 
 def _sign(ball: Any, expression: Any, point: Point) -> int:
-    """The sign of a number known by its ball; where the ball does not tell, by exact algebra if the point asks for it."""
+    """The sign of a number known by its ball; where the ball does not tell, by exact algebra if the point asks for
+    it."""
     if ball > 0:
         return 1
     if ball < 0:
@@ -264,7 +273,9 @@ def _sign(ball: Any, expression: Any, point: Point) -> int:
     if not point.exact or not ball.is_finite():
         raise Undecided
     difference = expression[0] - expression[1] if isinstance(expression, tuple) else expression
-    exact = fn.expand_definitions(difference).subs({key: sp.Rational(Fraction(value)) for key, value in point.values.items()})
+    exact = fn.expand_definitions(difference).subs(
+        {key: sp.Rational(Fraction(value)) for key, value in point.values.items()}
+    )
     if exact.is_zero or sp.simplify(exact).is_zero:
         return 0
     raise Undecided

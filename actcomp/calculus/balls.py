@@ -1,12 +1,13 @@
 """The oracle: an expression in ball arithmetic, values and derivatives enclosed by Arb power series.
 
-Derivatives here come from truncated power series (python-flint's ``arb_series``), never from a symbolic derivative, so that they
-are an independent judge of calculus/derivative.py. Arb's balls contain the exact result of every operation (F. Johansson, "Arb:
-efficient arbitrary-precision midpoint-radius interval arithmetic", IEEE Trans. Computers 66, 2017); precision is raised until the
-ball is narrow, so no formula below has to be numerically stable, only true.
+Derivatives here come from truncated power series (python-flint's ``arb_series``), never from a symbolic derivative,
+so that they are an independent judge of calculus/derivative.py. Arb's balls contain the exact result of every
+operation (F. Johansson, "Arb: efficient arbitrary-precision midpoint-radius interval arithmetic", IEEE Trans.
+Computers 66, 2017); precision is raised until the ball is narrow, so no formula below has to be numerically stable,
+only true.
 
-Kinks follow the design's conventions: abs has slope 0 at 0, sign is 0 at 0 and has slope 0, maximum and minimum at a tie have the
-slope of their last argument, Piecewise that of the branch taken.
+Kinks follow the design's conventions: abs has slope 0 at 0, sign is 0 at 0 and has slope 0, maximum and minimum at a
+tie have the slope of their last argument, Piecewise that of the branch taken.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def _working(precision: int, terms: int) -> Iterator[None]:
 class BallFunction:
     """An expression made ready for repeated evaluation in ball arithmetic.
 
-    ``symbols`` are its variables (inputs, then parameters). Raises UnsupportedExpression for a node without an enclosure.
+    ``symbols`` are its variables (inputs, then parameters). Raises UnsupportedExpression for a node without an
+    enclosure.
     """
 
     def __init__(self, expression: sp.Expr, symbols: Sequence[sp.Symbol]) -> None:
@@ -63,7 +65,8 @@ class BallFunction:
     ) -> list[Any]:
         """Taylor coefficients in t of f(point + t direction), ``terms`` of them, as balls at a fixed working precision.
 
-        ``point``: exact numbers (float, int, Fraction, arb). Raises Undecided internally; OutsideDomain and Singular as such.
+        ``point``: exact numbers (float, int, Fraction, arb). Raises Undecided internally; OutsideDomain and Singular
+        as such.
         """
         values = dict(zip(self.symbols, point, strict=True)) if exact else {}
         with _working(precision, terms):
@@ -87,8 +90,8 @@ class BallFunction:
         """``combine`` of the Taylor coefficients along each direction, at rising precision until it is narrow.
 
         Narrow: the first ``required`` balls that combine returns (all by default) are known to ``relative_bits`` or to
-        2**-absolute_bits. Raises Unresolved where no precision suffices, OutsideDomain where f is no real number, Singular where a
-        coefficient is not finite.
+        2**-absolute_bits. Raises Unresolved where no precision suffices, OutsideDomain where f is no real number,
+        Singular where a coefficient is not finite.
         """
         attempts = [*((precision, False) for precision in PRECISIONS), (PRECISIONS[-1], True)]
         for precision, exact in attempts:

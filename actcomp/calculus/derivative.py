@@ -1,8 +1,8 @@
 """Derivatives by the chain rule, with the documented slope at every kink: never NaN, Heaviside or DiracDelta.
 
-Conventions: abs has slope 0 at 0; sign and steps have slope 0; at a tie max and min take the slope of their last argument; Piecewise
-takes the slope of the branch taken. The partial derivatives are chosen in families closed under differentiation (functions.py), so
-that a derivative never subtracts what it has just added.
+Conventions: abs has slope 0 at 0; sign and steps have slope 0; at a tie max and min take the slope of their last
+argument; Piecewise takes the slope of the branch taken. The partial derivatives are chosen in families closed under
+differentiation (functions.py), so that a derivative never subtracts what it has just added.
 """
 
 from __future__ import annotations

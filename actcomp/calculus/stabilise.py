@@ -179,12 +179,44 @@ def one_plus_double_sine(node: sp.Add) -> Any:
     return None
 
 
+def as_monomial(term: Any) -> tuple[sp.Symbol, int, Any] | None:
+    """(x, k, c) where the term is c*x**k with a number c and k > 0, else None."""
+    factors = sp.Mul.make_args(term)
+    rest = [factor for factor in factors if not factor.is_number]
+    if len(rest) != 1:
+        return None
+    base, exponent = rest[0].as_base_exp()
+    if isinstance(base, sp.Symbol) and exponent.is_Integer and exponent > 0:
+        return base, int(exponent), sp.Mul(*(factor for factor in factors if factor.is_number))
+    return None
+
+
+def _is_polynomial(node: Any) -> bool:
+    return isinstance(node, sp.Add) and all(term.is_number or as_monomial(term) for term in node.args)
+
+
+def number_into_polynomial(node: sp.Mul) -> Any:
+    """c (a + b x**2) y = (c a + c b x**2) y for an irrational c: each coefficient is rounded once, and c not at all."""
+    numbers = sp.Mul(*(factor for factor in node.args if factor.is_number))
+    sums = [factor for factor in node.args if _is_polynomial(factor)]
+    if numbers.is_Rational or len(sums) != 1:
+        return None
+    rest = [factor for factor in node.args if not factor.is_number and factor is not sums[0]]
+    return sp.Mul(*rest, sp.Add(*(numbers * term for term in sums[0].args)))
+
+
+# Functions that decay, so that a product with them cannot overflow by having them outside.
+_DECAYING = (
+    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.sech2, fn.tanh_softplus, fn.sech2_softplus, fn.Phi, fn.phi,
+)  # fmt: skip
+
+
 def common_factor(node: sp.Add) -> Any:
-    """a g + b g = (a + b) g for functions and symbols g: rounded once each, and less cancels or overflows."""
+    """a g + b g = (a + b) g for symbols and decaying functions g: rounded once each, and less cancels or overflows."""
     terms = [dict(factor.as_base_exp() for factor in sp.Mul.make_args(term)) for term in node.args]
     common = sp.Integer(1)
     for base, exponent in terms[0].items():
-        if isinstance(base, (sp.Function, sp.Symbol)) and all(base in term for term in terms):
+        if isinstance(base, (sp.Symbol, *_DECAYING)) and all(base in term for term in terms):
             exponents = [exponent, *(term[base] for term in terms[1:])]
             if all(e.is_Integer and e > 0 for e in exponents):
                 common *= base ** min(exponents)
@@ -202,5 +234,6 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (sp.Add, constant_plus_function),
     (sp.Add, linear_minus_tanh),
     (sp.Add, one_plus_double_sine),
+    (sp.Mul, number_into_polynomial),
     (sp.Add, common_factor),
 )

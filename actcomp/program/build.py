@@ -71,7 +71,7 @@ class _Maker:
         self.parameters = tuple(p.symbol for p in activation.parameters)
         values: dict[sp.Symbol, Value] = {s: self.builder.input(str(s), type) for s in self.inputs}
         values |= {s: self.builder.input(f"p.{s}", type, "uniform") for s in self.parameters}
-        self.tracer = Tracer(self.builder, type, values)
+        self.tracer = Tracer(self.builder, type, values, compensate=variant == "double_backward")
         self.expression = stabilise(activation.expression)
         self.slopes: dict[sp.Symbol, sp.Expr] = {}
 

@@ -18,8 +18,8 @@ class Value:
     """A value of the Program under construction. Python numbers beside it become constants of its type.
 
     ``+ - * /`` are the float primitives on floats; on integers ``+ - *`` are iadd, isub, imul. ``& | ^ ~`` work on
-    bools and integers, ``<< >>`` on integers (>> fills with zeros). ``< <= > >=`` give bools; equality is ``eq``/``ne``,
-    since Values themselves compare by identity.
+    bools and integers, ``<< >>`` on integers (>> fills with zeros). ``< <= > >=`` give bools; equality is
+    ``eq``/``ne``, since Values themselves compare by identity.
     """
 
     __slots__ = ("builder", "index", "type")

@@ -112,11 +112,19 @@ class _Guards:
         if self.kinds[index] == "pure":
             value = self.copies[index]
             return value < 2.0 ** TINY_EXPONENT[value.type]
+        if self.program.operations[index].name in ("add", "sub"):
+            left, right = (self._tiny_term(operand) for operand in self.program.operations[index].operands)
+            return left & right
         masks = [self._tiny(operand) for operand in self._vanishing_operands(index)]
-        result = masks[0]
-        for mask in masks[1:]:
-            result = result | mask if self.program.operations[index].name == "mul" else result & mask
-        return result
+        return masks[0] if len(masks) == 1 else masks[0] | masks[1]
+
+    def _tiny_term(self, index: int) -> Value:
+        """A term of a sum may be small by its other factor too, zero say, and must not hide that the rest is tiny."""
+        tiny = self._tiny(index)
+        if self.kinds[index] == "pure" or self.program.operations[index].name in ("add", "sub"):
+            return tiny
+        value = self.copies[index]
+        return tiny | (abs(value) < 2.0 ** TINY_EXPONENT[value.type])
 
     def _gains(self, index: int) -> bool:
         """Whether some vanishing value is multiplied or divided by what is neither vanishing nor constant."""

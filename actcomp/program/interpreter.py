@@ -11,8 +11,8 @@ from .builder import constant_value
 from .primitives import NUMPY_TYPE, PRIMITIVES
 from .program import Operation, Program
 
-# The fixed tree of a sum: element i of a run of 4096 goes to lane i mod 32, lanes are added in order of i, then pairwise
-# (lane j + lane j+16, then 8, 4, 2, 1); the runs' sums are added in order. All of it in float64.
+# The fixed tree of a sum: element i of a run of 4096 goes to lane i mod 32, lanes are added in order of i, then
+# pairwise (lane j + lane j+16, then 8, 4, 2, 1); the runs' sums are added in order. All of it in float64.
 SUM_RUN = 4096
 SUM_LANES = 32
 

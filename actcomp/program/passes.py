@@ -1,4 +1,5 @@
-"""The passes, in their one order. SHAPE passes may change bits: what they make is what is certified. PRESERVE passes may not."""
+"""The passes, in their one order. SHAPE passes may change bits: what they make is what is certified. PRESERVE passes
+may not."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ def rebuild(program: Program, rule: Callable[[Builder, Operation, tuple[Value, .
 def fuse_multiply_add(program: Program) -> Program:
     """a*b + c becomes fma(a, b, c) where a*b has no other use.
 
-    Needs: calls not yet lowered, since an elementary function is written with the roundings that it means. Leaves: nothing
-    for a target to contract. Changes bits: yes.
+    Needs: calls not yet lowered, since an elementary function is written with the roundings that it means. Leaves:
+    nothing for a target to contract. Changes bits: yes.
     """
     single = [len(readers) == 1 for readers in program.uses()]
     for output in program.outputs:

@@ -5,8 +5,8 @@ Value types: ``b`` (bool), ``i16 i32 i64`` (two's complement integers; arithmeti
 so that targets without bfloat16 instructions give the same bits.
 
 A signature such as ``"ff->f"`` reads: two floats of one type give a float of that type. Letters: ``f`` any float, ``i``
-any integer, ``b`` bool, ``v`` any type, ``w`` bool or integer. A letter used twice means the same type both times; ``*``
-on the right means that the result type is stated by the operation itself.
+any integer, ``b`` bool, ``v`` any type, ``w`` bool or integer. A letter used twice means the same type both times;
+``*`` on the right means that the result type is stated by the operation itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Sixteen-bit arrays: a float32 Program is wrapped so that inputs widen on the way in and outputs round once on the way out."""
+"""Sixteen-bit arrays: a float32 Program is wrapped so that inputs widen on the way in and outputs round once on the way
+out."""
 
 from __future__ import annotations
 

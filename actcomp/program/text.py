@@ -1,4 +1,5 @@
-"""The text form of a Program: one operation a line; what errors quote and what the cache stores. parse reads it back."""
+"""The text form of a Program: one operation a line; what errors quote and what the cache stores. parse reads it back.
+"""
 
 from __future__ import annotations
 

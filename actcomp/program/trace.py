@@ -12,8 +12,10 @@ import sympy as sp
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
 from .. import functions as fn
+from ..calculus.stabilise import as_monomial
 from ..errors import UnsupportedExpression
 from .builder import Builder, Value
+from .compensate import LOGARITHMIC_SLOPES, as_polynomial, evaluate_with_error
 from .elementary import ELEMENTARY
 
 CALL_NAMES: dict[type, str] = {
@@ -38,8 +40,10 @@ CALL_NAMES: dict[type, str] = {
 class Tracer:
     """Writes expressions into a Builder; equal subexpressions are written once."""
 
-    def __init__(self, builder: Builder, type: str, symbols: Mapping[sp.Symbol, Value]) -> None:
-        self.builder, self.type = builder, type
+    def __init__(
+        self, builder: Builder, type: str, symbols: Mapping[sp.Symbol, Value], compensate: bool = False
+    ) -> None:
+        self.builder, self.type, self.compensate = builder, type, compensate
         self.known: dict[Any, Value] = dict(symbols)
 
     def value(self, node: Any) -> Value:
@@ -69,7 +73,20 @@ class Tracer:
         name = CALL_NAMES.get(type(node))
         if name is None:
             raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
+        if self.compensate and type(node) in LOGARITHMIC_SLOPES:
+            polynomial = as_polynomial(node.args[0])
+            if polynomial is not None:
+                return self._compensated(name, node, *polynomial)
         return self.builder.call(name, *(self.value(argument) for argument in node.args))
+
+    def _compensated(self, name: str, node: Any, symbol: sp.Symbol, coefficients: dict[int, Any]) -> Value:
+        exact = {degree: exact_number(coefficient) for degree, coefficient in coefficients.items()}
+        argument, error = evaluate_with_error(self.value(symbol), exact)
+        self.known[node.args[0]], self.known[-node.args[0]] = argument, -argument
+        self.compensate = False  # the slope need not be as good as what it corrects
+        slope = self.value(LOGARITHMIC_SLOPES[type(node)](node.args[0]))
+        self.compensate = True
+        return self.builder.call(name, argument) * (1.0 + error * slope)
 
     def number(self, node: Any) -> Value:
         return self.builder.const(exact_number(node), self.type)
@@ -252,23 +269,19 @@ def _operands(test: Any) -> list[Any]:
 
 
 def _split_polynomial(node: sp.Add) -> tuple[tuple[sp.Symbol, dict[int, Any]] | None, list[Any]]:
-    """Terms c*x**k of the symbol that has most of them (two at least, one of degree two or more), and the other terms."""
-    powers: dict[sp.Symbol, dict[int, Any]] = {}
-    constant = None
+    """Terms c*x**k of the symbol that has most of them (two at least), and the other terms."""
+    powers: dict[sp.Symbol, dict[int, tuple[Any, Any]]] = {}
+    constants = [term for term in node.args if term.is_number]
     for term in node.args:
-        if term.is_number:
-            constant = term
-            continue
-        coefficient, rest = term.as_coeff_Mul()
-        base, exponent = rest.as_base_exp()
-        if isinstance(base, sp.Symbol) and exponent.is_Integer and exponent > 0:
-            powers.setdefault(base, {})[int(exponent)] = coefficient
+        monomial = as_monomial(term)
+        if monomial is not None:
+            symbol, degree, coefficient = monomial
+            powers.setdefault(symbol, {})[degree] = coefficient, term
     best = max(powers, key=lambda s: (len(powers[s]), str(s)), default=None)
-    if best is None or len(powers[best]) < 2:
+    if best is None or len(powers[best]) + bool(constants) < 2 or set(powers[best]) == {1}:
         return None, list(node.args)
-    used = {coefficient * best**degree for degree, coefficient in powers[best].items()}
-    rest = [term for term in node.args if term not in used]
-    if constant is not None:
-        powers[best][0] = constant
-        rest = [term for term in rest if term is not constant]
-    return (best, powers[best]), rest
+    coefficients = {degree: coefficient for degree, (coefficient, _) in powers[best].items()}
+    used = [term for _, term in powers[best].values()] + constants
+    if constants:
+        coefficients[0] = sp.Add(*constants)
+    return (best, coefficients), [term for term in node.args if term not in used]

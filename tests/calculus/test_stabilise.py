@@ -31,7 +31,8 @@ SPELLINGS = {
     ],
     "linear_minus_tanh": [x - sp.tanh(x), 2 * x - 2 * sp.tanh(x) + y, sp.tanh(3 * x) - 3 * x],
     "one_plus_double_sine": [1 + 2 * sp.sin(x) * sp.cos(x), 1 - 2 * sp.sin(x) * sp.cos(x), 3 + 6 * sp.sin(x) * sp.cos(x) + y],
-    "common_factor": [x**2 * y - y * x, x * fn.phi(x) + fn.phi(x), 2 * sp.tanh(x) - x**2 * sp.tanh(x) ** 2 * y],
+    "common_factor": [x**2 * y - y * x, x * fn.phi(x) + fn.phi(x), 2 * fn.Phi(x) - x**2 * fn.Phi(x) ** 2 * y],
+    "number_into_polynomial": [sp.sqrt(2) * y * (x**2 + 3), sp.pi * (x**3 + x / 2)],
 }  # fmt: skip
 
 

@@ -34,8 +34,8 @@ FAR_F64 = hex_floats(
     "-0x1.819db93a6e414p-20 0x1.cf5fae2c7d9e8p-23 -0x1.9941ee6c4f189p-26 0x1.f6a2dab3ba962p-30 "
     "-0x1.7fcb06b7a66c4p-34 0x1.12724563b19e7p-39"
 )
-NUMERATOR_F32 = hex_floats("0x1.b1544ep-1 0x1.333998p-1 0x1.c11682p-3 0x1.1e8e36p-5")
-DENOMINATOR_F32 = hex_floats("0x1.800732p0 0x1.03ce66p1 0x1.494186p0 0x1.bf9d0cp-2 0x1.1ec6bcp-4")
+NUMERATOR_F32 = hex_floats("0x1.b1544ep-1 0x1.849f5ep-1 0x1.6c5cbp-2 0x1.73e858p-4 0x1.61d994p-7")
+DENOMINATOR_F32 = hex_floats("0x1.800732p0 0x1.27e012p1 0x1.b5a72ep0 0x1.76defap-1 0x1.740b96p-3 0x1.61d204p-6")
 NUMERATOR_F64 = hex_floats(
     "0x1.b14c2f863e97fp-1 0x1.7bb72d1eaa6cdp0 0x1.54477aeb5309dp0 0x1.8be84f5e88db2p-1 0x1.44c48e69df493p-2 "
     "0x1.82b363280e251p-4 0x1.4d474cd73e471p-6 0x1.9175c2d5fe1cbp-9 0x1.345950ff438f7p-12 0x1.d1bee6c08dba1p-17"

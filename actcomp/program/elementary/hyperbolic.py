@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from ..builder import Value, fma, horner, rare, select
-from .exponential import LN2, with_sign_of
-from .logistic import minor_probability
+from .exponential import LN2, exp_core, with_sign_of
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
 
@@ -70,7 +69,8 @@ def tanhshrink(x: Value, scale: int = 0) -> Value:
     square = a * a
     p = horner(square, TANHSHRINK[x.type])
     near = a * fma(square, p, fma(a, a, -square) * p)  # with the rounding error of the square
-    far = fma(minor_probability(x + x), 2.0, a - 1.0)
+    e = exp_core(-(a + a))
+    far = fma(e / (1.0 + e), 2.0, a - 1.0)
     return with_sign_of(select(a < 1.0, near, far), x)
 
 

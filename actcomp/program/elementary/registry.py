@@ -16,12 +16,13 @@ class Elementary:
     returns the function's value times 2**scale. A nonzero scale is asked for only where ``vanishes`` is given.
 
     ``vanishes(*operands)`` is given for functions that decay faster than any power (exp, sigmoid, the normal density):
-    a bool Value that is true wherever the magnitude of the result may be below 2**-100 (f32) or 2**-960 (f64), yet false for usual
-    arguments. There a product with a large factor would lose bits of a subnormal intermediate; the guard pass
-    recomputes such products with ``scale`` = SCALE[type].
+    a bool Value that is true wherever the magnitude of the result may be below 2**-100 (f32) or 2**-960 (f64), yet
+    false for usual arguments. There a product with a large factor would lose bits of a subnormal intermediate; the
+    guard pass recomputes such products with ``scale`` = SCALE[type].
 
-    ``bound_ulps`` is the proved or measured error bound in ULP of the correctly rounded result, by type; ``hard_points``
-    are arguments near which tests draw densely (regime borders, zeros, overflow and underflow thresholds), by type or common.
+    ``bound_ulps`` is the proved or measured error bound in ULP of the correctly rounded result, by type;
+    ``hard_points`` are arguments near which tests draw densely (regime borders, zeros, overflow and underflow
+    thresholds), by type or common.
     """
 
     name: str

@@ -15,7 +15,7 @@ SPLIT = 0.9
 ERF_END = {"f32": 3.95, "f64": 5.95}
 # Beyond, erfc is 0, even after lifting.
 ERFC_END = {"f32": 11.2, "f64": 27.95}
-ERFC_DEGREES = {"f32": (3, 4), "f64": (9, 10)}
+ERFC_DEGREES = {"f32": (4, 5), "f64": (9, 10)}
 
 
 def near(precision: str, degree: int) -> Fit:

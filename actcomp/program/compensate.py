@@ -1,0 +1,76 @@
+"""Vanishing functions of polynomials, to the last bits: sigmoid(2 x (a + b x**2)) in a second derivative.
+
+Far out, such a function magnifies the rounding of its argument w by |w|. In f and f' the slope of the whole makes up for it, but
+f'' has extrema there, where the contract allows only the last bits of the result. So the polynomial is evaluated with
+its rounding error d (double-float Horner), and g(w + d) is g(w) (1 + d (log g)'(w)), d being below an ulp of w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import sympy as sp
+
+from .. import functions as fn
+from ..calculus.stabilise import as_monomial
+from .builder import Value, constant_bits, constant_value, fma, select
+
+# function -> its logarithmic derivative
+LOGARITHMIC_SLOPES: dict[type, Callable[[Any], sp.Expr]] = {
+    sp.exp: lambda u: sp.Integer(1),
+    fn.sigmoid: lambda u: fn.sigmoid(-u),
+    fn.dsigmoid: lambda u: -sp.tanh(u / 2),
+    fn.sech2: lambda u: -2 * sp.tanh(u),
+    fn.phi: lambda u: -u,
+}
+# Beyond this the functions are constant or zero, and the argument's error is of no account.
+_LARGEST_ARGUMENT = 1e5
+
+
+def as_polynomial(node: Any) -> tuple[sp.Symbol, dict[int, Any]] | None:
+    """(x, degree -> coefficient) of a polynomial of one symbol whose evaluation rounds twice or more, else None."""
+    if len(node.free_symbols) != 1:
+        return None
+    coefficients: dict[int, Any] = {}
+    symbol = next(iter(node.free_symbols))
+    for term in sp.Add.make_args(sp.expand(node)):
+        if term.is_number:
+            coefficients[0] = term
+            continue
+        monomial = as_monomial(term)
+        if monomial is None:
+            return None
+        coefficients[monomial[1]] = monomial[2]
+    return (symbol, coefficients) if max(coefficients, default=0) > 1 else None
+
+
+def evaluate_with_error(x: Value, coefficients: Mapping[int, Fraction]) -> tuple[Value, Value]:
+    """The polynomial at x as a float and the rest that the float leaves, 0 where the polynomial is large or no number."""
+    degrees = sorted(coefficients, reverse=True)
+    high, low = _constant(x, coefficients[degrees[0]])
+    for index in range(1, len(degrees) + 1):
+        gap = degrees[index - 1] - (degrees[index] if index < len(degrees) else 0)
+        for _ in range(gap):
+            high, low = _times(high, low, x)
+        if index < len(degrees):
+            high, low = _plus(high, low, *_constant(x, coefficients[degrees[index]]))
+    return high, select(abs(high) < _LARGEST_ARGUMENT, low, 0.0)
+
+
+def _constant(x: Value, number: Fraction) -> tuple[Value, Value]:
+    head = Fraction(float(constant_value(constant_bits(number, x.type), x.type)))
+    return x.builder.const(number, x.type), x.builder.const(number - head, x.type)
+
+
+def _times(high: Value, low: Value, x: Value) -> tuple[Value, Value]:
+    product = high * x
+    return product, fma(low, x, fma(high, x, -product))
+
+
+def _plus(high: Value, low: Value, head: Value, tail: Value) -> tuple[Value, Value]:
+    total = high + head
+    part = total - high
+    error = (high - (total - part)) + (head - part)
+    return total, error + (low + tail)
