@@ -12,18 +12,10 @@ import numpy as np
 
 from ..emit.interface import SETTINGS
 from . import entry_ir as ir
+from .entry_table import EntryTable, add_kernel, function_of, make_table, set_fallback
 from .native import Native, Uniforms, shared_code
 
-_METH_FASTCALL_KEYWORDS = 0x80 | 0x02
 _NEW_LIKE_ARRAY = 277  # index in NumPy's table of C functions since 1.6
-_WORDS = ir.FIRST_KERNEL + ir.KERNEL_WORDS * ir.MOST_KERNELS + 4  # and the PyMethodDef
-_METHOD = _WORDS - 4
-
-
-class _Table(np.ndarray[Any, Any]):
-    """The entry's memory, which also holds what the memory points to."""
-
-    held: list[Any]
 
 
 class Entry:
@@ -39,50 +31,33 @@ class Entry:
     call: Callable[..., Any]
 
     def __init__(self, name: str, fallback: Callable[..., Any], doc: str = "") -> None:
-        self._table: _Table | None = None
+        self._table: EntryTable | None = None
         if not layout_is_known():
             self.call = fallback.__call__  # type: ignore[operator]  # as little bound by a class as a builtin is
             return
-        table = np.zeros(_WORDS, dtype=np.int64).view(_Table)
-        texts = ctypes.create_string_buffer(name.encode()), ctypes.create_string_buffer(doc.encode())
+        words = ir.FIRST_KERNEL + ir.KERNEL_WORDS * ir.MOST_KERNELS
         out = sys.intern("out")
-        table.held = [fallback, out, *texts]
-        table[ir.FALLBACK], table[ir.NDARRAY], table[ir.OUT] = id(fallback), id(np.ndarray), id(out)
-        table[_METHOD:] = (
-            ctypes.addressof(texts[0]),
-            shared_code().addresses["entry"],
-            _METH_FASTCALL_KEYWORDS,
-            ctypes.addressof(texts[1]) if doc else 0,
-        )
-        make = ctypes.pythonapi.PyCFunction_NewEx
-        make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        self._table = table
-        self.call = make(table.ctypes.data + 8 * _METHOD, table, None)
+        self._table = make_table(words, name, doc, shared_code().addresses["entry"], fallback)
+        self._table.held.append(out)
+        self._table[ir.NDARRAY], self._table[ir.OUT] = id(np.ndarray), id(out)
+        self.call = function_of(self._table)
 
     def add(self, dtype: np.dtype[Any], kernel: Native, uniforms: Uniforms | None = None) -> bool:
         """From now on arrays of the dtype go straight to the kernel, with these values of its uniform inputs.
 
         The kernel has exactly one output and no sums, and all its operands have the dtype's item size; else, or with
         more than 4 dtypes or some 15 operands, nothing is added and the answer is False."""
-        table = self._table
-        if table is None or kernel.output_count != 1 or kernel.sums or not kernel.input_count:
+        if self._table is None:
             return False
-        if any(operand.itemsize != dtype.itemsize for operand in kernel.operands):
-            return False
-        count, pointers = int(table[ir.KERNELS]), len(kernel.operands) + len(kernel.uniforms)
-        known = [int(table[_kernel_at(k)]) for k in range(count)]
-        place = known.index(id(dtype)) if id(dtype) in known else count
-        if place == ir.MOST_KERNELS or pointers > ir.MOST_POINTERS or len(kernel.uniforms) != len(uniforms or ()):
-            return False
-        table.held += [dtype, kernel, uniforms]  # what was there before stays: another thread may be inside
-        words = (id(dtype), kernel.record_address, uniforms.address if uniforms else 0, kernel.input_count)
-        table[_kernel_at(place) : _kernel_at(place + 1)] = words
-        table[ir.KERNELS] = max(count, place + 1)
-        return True
+        self._table.held.append(dtype)
+        return add_kernel(self._table, id(dtype), dtype.itemsize, kernel, uniforms)
 
-
-def _kernel_at(place: int) -> int:
-    return ir.FIRST_KERNEL + ir.KERNEL_WORDS * place
+    def set_fallback(self, fallback: Callable[..., Any]) -> None:
+        """Another function for the calls that are not plain, a builtin one for instance, of another entry."""
+        if self._table is None:
+            self.call = fallback.__call__  # type: ignore[operator]
+        else:
+            set_fallback(self._table, fallback)
 
 
 @lru_cache(maxsize=1)
