@@ -23,8 +23,9 @@ MAX_OPERATIONS = 1_000
 class Parameter:
     """A learnable number of an activation.
 
-    ``default`` is its value where the caller gives none. ``axis`` None means one value for the whole array; an integer means one value
-    for each index along that axis of the input (negative counts from the end), so that the parameter has shape (n,).
+    ``default`` is its value where the caller gives none. ``axis`` None means one value for the whole array; an integer
+    means one value for each index along that axis of the input (negative counts from the end), so that the parameter
+    has shape (n,).
     """
 
     default: float
@@ -40,8 +41,8 @@ class Parameter:
 class Activation:
     """A real function of real inputs and parameters, differentiable almost everywhere.
 
-    Make one with :func:`activation`. ``expression`` is SymPy over real symbols, with exact numbers; ``inputs`` in the order of
-    the call; ``domain`` the interval that the first input is meant for (all reals by default).
+    Make one with :func:`activation`. ``expression`` is SymPy over real symbols, with exact numbers; ``inputs`` in the
+    order of the call; ``domain`` the interval that the first input is meant for (all reals by default).
     """
 
     expression: sp.Expr
@@ -97,9 +98,10 @@ def activation(
 ) -> Activation:
     """An Activation from a formula, a catalog name, a SymPy expression, or a Python function (also as a decorator).
 
-    A formula's free names are inputs, in order of first appearance, unless they stand in ``parameters`` (name to default, or
-    to a Parameter). A function is called once with symbols: arguments without default are inputs, the others parameters;
-    it uses the functions of this package (``ac.sigmoid``, ``ac.where`` ...), not those of math or NumPy.
+    A formula's free names are inputs, in order of first appearance, unless they stand in ``parameters`` (name to
+    default, or to a Parameter). A function is called once with symbols: arguments without default are inputs, the
+    others parameters; it uses the functions of this package (``ac.sigmoid``, ``ac.where`` ...), not those of math or
+    NumPy.
 
     Raises ParseError, UnsupportedExpression.
     """
@@ -227,7 +229,8 @@ def _from_sympy(expression: Any) -> sp.Expr:
     def respell(node: Any) -> Any:
         if isinstance(node, (sp.Max, sp.Min)):
             pair = fn.maximum if isinstance(node, sp.Max) else fn.minimum
-            arguments = sorted(node.args, key=lambda a: (a.is_number, sp.default_sort_key(a)))  # numbers last: relu(0)' = 0
+            # numbers last: relu(0)' = 0
+            arguments = sorted(node.args, key=lambda a: (a.is_number, sp.default_sort_key(a)))
             result = arguments[0]
             for argument in arguments[1:]:
                 result = pair(result, argument)

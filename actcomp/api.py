@@ -28,8 +28,8 @@ def compile(
 ) -> Kernel:
     """The Kernel of an activation: a formula, a catalog name, a SymPy expression, a Python function or an Activation.
 
-    Arguments as for :func:`activation`. Machine code is made for each dtype and direction at the first call that needs it, and kept on disk.
-    Raises ParseError, UnsupportedExpression.
+    Arguments as for :func:`activation`. Machine code is made for each dtype and direction at the first call that needs
+    it, and kept on disk. Raises ParseError, UnsupportedExpression.
     """
     if not isinstance(source, str):
         return Kernel(_source_of(_activation(source, inputs, parameters, name)))
@@ -47,8 +47,8 @@ def verify(f: Any, **options: Any) -> Report:
 def show(f: Any, stage: str = "program", *, dtype: str = "f32", variant: str = "forward") -> str:
     """What the compiler makes of an activation, as text.
 
-    ``stage``: "expression" (the formula and its derivatives, in stable spelling), "program", "llvm", "asm". ``variant``: "forward",
-    "derivative", "backward" or "double_backward"; ``dtype``: "f64", "f32", "f16" or "bf16".
+    ``stage``: "expression" (the formula and its derivatives, in stable spelling), "program", "llvm", "asm".
+    ``variant``: "forward", "derivative", "backward" or "double_backward"; ``dtype``: "f64", "f32", "f16" or "bf16".
     """
     from .program.build import build_program
     from .program.source import DTYPES, VARIANTS

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Claims:
     """What is said of a function at its default parameters: the hull of f', symmetries, f(x) -> limits.
 
-    ``infimum`` and ``supremum`` of the derivative are decimal strings, right in every digit given, or None where unbounded or
-    not of one input. ``slope_sum`` is s where f'(x) + f'(-x) = s for every x away from kinks.
+    ``infimum`` and ``supremum`` of the derivative are decimal strings, right in every digit given, or None where
+    unbounded or not of one input. ``slope_sum`` is s where f'(x) + f'(-x) = s for every x away from kinks.
     """
 
     infimum: str | None = None

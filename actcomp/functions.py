@@ -1,8 +1,8 @@
 """The mathematical vocabulary beyond SymPy's own: stable forms that activations and their derivatives are written in.
 
-Each class is a SymPy function of real arguments. ``definition`` gives it in SymPy's standard functions, for limits, integrals and
-printing; its derivative stands in calculus/derivative.py. Two families are closed under differentiation, so that derivatives never
-subtract what they have just added: sigmoid, dsigmoid, softplus, tanh and Phi, phi.
+Each class is a SymPy function of real arguments. ``definition`` gives it in SymPy's standard functions, for limits,
+integrals and printing; its derivative stands in calculus/derivative.py. Two families are closed under differentiation,
+so that derivatives never subtract what they have just added: sigmoid, dsigmoid, softplus, tanh and Phi, phi.
 """
 
 from __future__ import annotations

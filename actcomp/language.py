@@ -1,4 +1,4 @@
-"""The words that an activation may be written in: one table for strings, traced Python functions and the documentation."""
+"""The words that an activation may be written in: one table for strings, traced functions and the documentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sympy as sp
 
 from . import functions as fn
 
-# name -> (constructor, least and most number of arguments); where and Piecewise have a syntax of their own in parsing.py.
+# name -> (constructor, least and most number of arguments); where and Piecewise have a syntax of their own in
+# parsing.py.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "exp": (sp.exp, 1, 1),
     "expm1": (fn.expm1, 1, 1),
@@ -74,7 +75,7 @@ def _nest(operation: Callable[[Any, Any], Any], arguments: tuple[Any, ...]) -> A
 
 
 def traced_function(name: str) -> Callable[..., Any]:
-    """The language's function for use in Python functions that are traced; arguments are symbols, expressions or numbers."""
+    """The language's function for use in traced Python functions; arguments are symbols, expressions or numbers."""
     constructor, least, most = FUNCTIONS[name]
 
     def call(*arguments: Any) -> Any:

@@ -113,7 +113,8 @@ class _Reader:
             return fn.where(condition, self.expression(node.body, depth + 1), self.expression(node.orelse, depth + 1))
         if isinstance(node, (ast.Compare, ast.BoolOp)):
             self.fail(node, "a condition stands where a number is due", "use where(condition, a, b)")
-        self.fail(node, f"{type(node).__name__} is not part of the language", "use numbers, names, + - * / ** and calls")
+        what = f"{type(node).__name__} is not part of the language"
+        self.fail(node, what, "use numbers, names, + - * / ** and calls")
 
     def number(self, node: ast.Constant) -> sp.Expr:
         source = self.text[node.col_offset : node.end_col_offset].replace("_", "")
@@ -132,7 +133,7 @@ class _Reader:
         if name in FUNCTIONS or name in ALIASES or name == "Piecewise":
             self.fail(node, f"{name} is a function; it needs its argument", f"write {name}(x)")
         if name.startswith("_") or name.endswith("_") or len(name) > 40:
-            self.fail(node, f"the name {name!r} is not allowed", "use letters, digits and inner underscores, at most 40")
+            self.fail(node, f"the name {name!r} is not allowed", "use letters, digits, inner underscores, at most 40")
         return self.symbols.setdefault(name, sp.Symbol(name, real=True))
 
     def binary(self, node: ast.BinOp, depth: int) -> sp.Expr:
@@ -147,7 +148,7 @@ class _Reader:
         self.fail(node, f"the operator {type(node.op).__name__} is not part of the language", "use + - * / **")
 
     def chain(self, node: ast.BinOp, operators: tuple[type, type], depth: int) -> sp.Expr:
-        """a + b - c ... or a * b / c ... read without recursion along the left spine, so that long sums are no depth."""
+        """a + b - c ... or a * b / c ... read without recursion along the left spine: long sums are no depth."""
         terms: list[tuple[bool, ast.AST]] = []
         rest: ast.AST = node
         while isinstance(rest, ast.BinOp) and isinstance(rest.op, operators):

@@ -5,8 +5,8 @@
     python benchmarks/cpu.py --threads 1           # on one processor
 
 Every round runs each contender once, in a new random order, on the same data; figures are medians over rounds of
-nanoseconds an element, and of the ratio to the plain copy of the same round, so that drift of the machine cancels. Results
-go to benchmarks/results/ as JSON.
+nanoseconds an element, and of the ratio to the plain copy of the same round, so that drift of the machine cancels.
+Results go to benchmarks/results/ as JSON.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def measure(function: str, x: Any, dy: Any, options: Any) -> list[dict[str, Any]
 
 
 def copies(x: Any, dy: Any, direction: str) -> dict[str, Any]:
-    """What memory allows: the best plain copy of as many arrays as the direction moves (x + dy to dx: half as much again)."""
+    """What memory allows: the best plain copy of as many arrays as the direction moves (x + dy to dx: half as much
+    again)."""
     import actcomp as ac
 
     sum_kernel, identity = ac.compile("a + b"), ac.compile("x + 0")

@@ -1,7 +1,7 @@
 """The same functions in other libraries, as plain callables on one array: forward, and the gradient for a given dy.
 
-A peer that is not installed is left out. Every callable allocates its result, as its library does by default; where the library can write into a
-given buffer, ``into`` does so.
+A peer that is not installed is left out. Every callable allocates its result, as its library does by default; where the
+library can write into a given buffer, ``into`` does so.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Contender:
 
 
 def contenders(function: str, x: Any, dy: Any, compiled: bool = True) -> list[Contender]:
-    """Every installed library's callables on this data. ``compiled`` False leaves out those that compile for seconds."""
+    """Every installed library's callables on this data; ``compiled`` False: but those that compile for seconds."""
     formula = FORMULAS[function]
     found = [_actcomp(function, x, dy), _numpy(formula, x)]
     if installed("numexpr") and formula.numexpr:

@@ -1,7 +1,8 @@
 """The catalog's claims, proved by balls over every finite float64: hulls of f', oddness, f'(x) + f'(-x) constant.
 
-A bound is proved by bisection: on each interval f' is enclosed by the mean value form f'(c) + f''(I) (I - c); intervals grow
-geometrically towards the largest finite number and shrink geometrically towards kinks, which are judged exactly, as points.
+A bound is proved by bisection: on each interval f' is enclosed by the mean value form f'(c) + f''(I) (I - c); intervals
+grow geometrically towards the largest finite number and shrink geometrically towards kinks, which are judged exactly,
+as points.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from actcomp.calculus.derivative import differentiate
 from actcomp.calculus.stabilise import stabilise
 
 ENTRIES = list(ac.CATALOG.values())
-KINKS = {"relu": [0.0], "leaky_relu": [0.0], "elu": [0.0], "selu": [0.0], "hardswish": [-3.0, 3.0], "hardtanh": [-1.0, 1.0]}
+KINKS = {
+    "relu": [0.0], "leaky_relu": [0.0], "elu": [0.0], "selu": [0.0], "hardswish": [-3.0, 3.0], "hardtanh": [-1.0, 1.0],
+}  # fmt: skip
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -105,7 +108,8 @@ def low_of(claim):
 
 
 def _candidates(derivative, symbol):
-    """Points where f' comes nearest to its bounds: a grid, its best points refined by golden section, and both far ends."""
+    """Points where f' comes nearest to its bounds: a grid, its best points refined by golden section, and both far
+    ends."""
     grid = np.linspace(-12, 12, 481)
     values = np.array([float(balls.evaluate(derivative, {symbol: p}, 60).mid()) for p in grid])
     points = [-700.0, 700.0]

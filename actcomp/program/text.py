@@ -1,5 +1,4 @@
-"""The text form of a Program: one operation a line; what errors quote and what the cache stores. parse reads it back.
-"""
+"""The text form of a Program: one operation a line; what errors quote, the cache stores and parse reads back."""
 
 from __future__ import annotations
 

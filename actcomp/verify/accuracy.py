@@ -39,7 +39,8 @@ def unselected_branches(case: Case) -> Iterator[Check]:
         where = case.points[int(np.argmax(wrong))] if wrong.any() else ()
         yield Check(
             "no stray NaN", case.label(key), case.dtype, not wrong.any(), int(known.sum()),
-            worst_input=hexadecimal(where), actual="nan" if wrong.any() else "", expected="a number" if wrong.any() else "",
+            worst_input=hexadecimal(where),
+            actual="nan" if wrong.any() else "", expected="a number" if wrong.any() else "",
         )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def test_first_and_second_derivative(text):
         _, slope, curvature = balls.series(expression, x, point, 2)
         for name, mine, theirs in (("f'", first, slope), ("f''", second, curvature)):
             value = balls.evaluate(mine, {x: point}, 100)
-            assert (value - theirs).contains(0) or abs(float((value - theirs).mid())) < 1e-20, f"{name} at {point.hex()}"
+            difference = value - theirs
+            assert difference.contains(0) or abs(float(difference.mid())) < 1e-20, f"{name} at {point.hex()}"
 
 
 @pytest.mark.parametrize(

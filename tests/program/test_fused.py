@@ -1,4 +1,4 @@
-"""The interpreter's fma against exact rational arithmetic: one rounding, subnormal results and cancellation included."""
+"""The interpreter's fma against exact rational arithmetic: one rounding, subnormals and cancellation included."""
 
 from __future__ import annotations
 

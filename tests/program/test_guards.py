@@ -1,4 +1,5 @@
-"""Products with vanishing functions: right where the factor is subnormal, finite where it is zero and the other infinite."""
+"""Products with vanishing functions: right where the factor is subnormal, finite where it is zero and the other
+infinite."""
 
 from __future__ import annotations
 

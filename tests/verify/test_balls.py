@@ -22,7 +22,10 @@ x, a, b = sp.symbols("x a b", real=True)
 ONE_ARGUMENT = [
     node
     for node in vars(fn).values()
-    if isinstance(node, type) and issubclass(node, fn.RealFunction) and node is not fn.RealFunction and node.nargs == {1}
+    if isinstance(node, type)
+    and issubclass(node, fn.RealFunction)
+    and node is not fn.RealFunction
+    and node.nargs == {1}
 ]
 
 
@@ -62,7 +65,8 @@ def test_power_series_agree_with_numerical_differentiation_in_mpmath(name):
 
             second_opinion = [mpmath.diff(along, 0, order) for order in range(3)]
         others = {key: value for key, value in values.items() if key is not symbol}
-        for ball, value in zip(series(f.expression, symbol, values[symbol], 2, others, 120), second_opinion, strict=True):
+        first_opinion = series(f.expression, symbol, values[symbol], 2, others, 120)
+        for ball, value in zip(first_opinion, second_opinion, strict=True):
             assert contains(ball, value), (name, symbol, ball, value)
 
 
@@ -165,7 +169,9 @@ def test_limits(text, right, left):
         assert [v is None for v in found] == [v is None for v in due]
 
 
-@pytest.mark.parametrize("name", ["relu", "silu", "gelu", "tanh", "softplus", "hardswish", "tanhshrink", "sigmoid", "elu"])
+@pytest.mark.parametrize(
+    "name", ["relu", "silu", "gelu", "tanh", "softplus", "hardswish", "tanhshrink", "sigmoid", "elu"]
+)
 def test_limits_agree_with_sympy(name):
     f = catalog_activation(name)
     values = {p.symbol: sp.Rational(p.default) for p in f.parameters}
@@ -174,7 +180,8 @@ def test_limits_agree_with_sympy(name):
     for sign, end in ((1, sp.oo), (-1, -sp.oo)):
         piece = expression
         if expression.has(sp.Piecewise):
-            piece = sp.piecewise_fold(expression).subs({c: c.subs(x, sign * 10**6) for c in expression.atoms(sp.core.relational.Relational)})
+            conditions = expression.atoms(sp.core.relational.Relational)
+            piece = sp.piecewise_fold(expression).subs({c: c.subs(x, sign * 10**6) for c in conditions})
         due = sp.limit(piece, x, end)
         found = limits_at_infinity(function, 0, [0.0, *map(float, values.values())], sign, 0)[0]
         assert found == float(due)

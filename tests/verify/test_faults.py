@@ -75,7 +75,8 @@ RIGHT = {"forward": swish, "backward": swish_backward, "double_backward": swish_
 
 
 def shrink(x):
-    return np.where(x > 1, x - np.float32(1), np.where(x < -1, x + np.float32(1), np.where(np.isnan(x), x, np.float32(0))))
+    inside = np.where(np.isnan(x), x, np.float32(0))
+    return np.where(x > 1, x - np.float32(1), np.where(x < -1, x + np.float32(1), inside))
 
 
 def shrink_backward(x, dy):
@@ -178,7 +179,8 @@ def kink_wrong(x, dy):
 
 
 def branches_swapped(x):
-    return np.where(x > 1, x + np.float32(1), np.where(x < -1, x - np.float32(1), np.where(np.isnan(x), x, np.float32(0))))
+    inside = np.where(np.isnan(x), x, np.float32(0))
+    return np.where(x > 1, x + np.float32(1), np.where(x < -1, x - np.float32(1), inside))
 
 
 def asymmetric(x):
@@ -212,7 +214,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("check", "subject", "target", "functions"), FAULTS, ids=lambda v: getattr(v, "__name__", str(v)[:24]))
+@pytest.mark.parametrize(
+    ("check", "subject", "target", "functions"), FAULTS, ids=lambda v: getattr(v, "__name__", str(v)[:24])
+)
 def test_each_fault_is_caught_by_its_check(check, subject, target, functions):
     report = run(target, **functions)
     assert not report.passed
