@@ -185,9 +185,7 @@ class Native:
 
 def cache_key(program: Program | StoredProgram, target: Target, streaming: bool = False) -> str:
     """Text that determines the object code, given this version of actcomp: target, variant, Program."""
-    import llvmlite
-
-    words = (llvmlite.__version__, target, streaming, program.digest)
+    words = (cpu.llvm_version(), target, streaming, program.digest)
     return "native " + " ".join(str(word) for word in words)
 
 
@@ -221,27 +219,29 @@ def shared_code() -> cpu.Code:
 
 @lru_cache(maxsize=1)
 def _shared_code() -> cpu.Code:
-    target = cpu.host()
-    code = cpu.load(_shared_object(target), ("run", "work", "entry", "settings"))
+    code = cpu.load(cached_object("shared", _shared_text), ("run", "work", "entry", "settings"))
     settings = (ctypes.c_int64 * 16).from_address(code.addresses["settings"])
     settings[SETTINGS["stream_above"]] = stream_threshold()
     threads.bind(settings)
     return code
 
 
-def _shared_object(target: Target) -> bytes:
-    """The object code of the shared module, from the disk cache if it is there."""
-    import llvmlite
-
-    key = f"shared {llvmlite.__version__} {target}"
-    found = cache.read(key)
-    if found is not None:
-        return found.payload
+def _shared_text() -> str:
     from ..emit import driver
     from .entry_ir import ENTRY_TEXT
 
-    code = cpu.compile_ir(driver.emit_driver(target) + ENTRY_TEXT + driver.footer(target), target)
-    cache.write(key, {"kind": "object", "program": "shared"}, code)
+    return driver.emit_driver(cpu.host()) + ENTRY_TEXT + driver.footer(cpu.host())
+
+
+def cached_object(name: str, text: Callable[[], str]) -> bytes:
+    """The object code of a module of our own for this CPU, from the disk cache if it is there."""
+    target = cpu.host()
+    key = f"{name} {cpu.llvm_version()} {target}"
+    found = cache.read(key)
+    if found is not None:
+        return found.payload
+    code = cpu.compile_ir(text(), target)
+    cache.write(key, {"kind": "object", "program": name}, code)
     return code
 
 
