@@ -20,6 +20,10 @@ class RealFunction(sp.Function):
     def _eval_is_extended_real(self) -> bool:
         return True
 
+    def _eval_evalf(self, prec: int) -> Any:
+        # By the definition: SymPy would call mpmath's function of the same name, and mpmath.phi is the golden ratio.
+        return type(self).definition(*self.args)._eval_evalf(prec)
+
     @classmethod
     def definition(cls, *arguments: Any) -> sp.Expr:
         raise NotImplementedError(cls.__name__)
