@@ -1,13 +1,14 @@
 """Vanishing functions of polynomials, to the last bits: sigmoid(2 x (a + b x**2)) in a second derivative.
 
-Far out, such a function magnifies the rounding of its argument w by |w|. In f and f' the slope of the whole makes up for it, but
-f'' has extrema there, where the contract allows only the last bits of the result. So the polynomial is evaluated with
-its rounding error d (double-float Horner), and g(w + d) is g(w) (1 + d (log g)'(w)), d being below an ulp of w.
+Far out, such a function magnifies the rounding of its argument w by |w|. In f and f' the slope of the whole makes up
+for it, but f'' has extrema there, where the contract allows only the last bits of the result. So the polynomial is
+evaluated with its rounding error d (double-float Horner), and g(w + d) is g(w) (1 + d (log g)'(w)), d being below an
+ulp of w.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -47,7 +48,7 @@ def as_polynomial(node: Any) -> tuple[sp.Symbol, dict[int, Any]] | None:
 
 
 def evaluate_with_error(x: Value, coefficients: Mapping[int, Fraction]) -> tuple[Value, Value]:
-    """The polynomial at x as a float and the rest that the float leaves, 0 where the polynomial is large or no number."""
+    """The polynomial at x as a float and the rest that the float leaves: 0 where that is large or no number."""
     degrees = sorted(coefficients, reverse=True)
     high, low = _constant(x, coefficients[degrees[0]])
     for index in range(1, len(degrees) + 1):
@@ -57,6 +58,39 @@ def evaluate_with_error(x: Value, coefficients: Mapping[int, Fraction]) -> tuple
         if index < len(degrees):
             high, low = _plus(high, low, *_constant(x, coefficients[degrees[index]]))
     return high, select(abs(high) < _LARGEST_ARGUMENT, low, 0.0)
+
+
+Pair = tuple[Value, Value | None]
+
+
+def pair_sum(terms: Sequence[Pair]) -> Pair:
+    """The sum with the rest that its float leaves."""
+    high, low = terms[0]
+    for head, tail in terms[1:]:
+        total = high + head
+        part = total - high
+        rest = (high - (total - part)) + (head - part)
+        for other in (low, tail):
+            rest = rest if other is None else rest + other
+        high, low = total, rest
+    return high, low
+
+
+def pair_product(factors: Sequence[Pair]) -> Pair:
+    """The product with the rest that its float leaves; the rests' own product is left out."""
+    high, low = factors[0]
+    for head, tail in factors[1:]:
+        product = high * head
+        rest = fma(high, head, -product)
+        rest = rest if low is None else fma(low, head, rest)
+        high, low = product, rest if tail is None else fma(high, tail, rest)
+    return high, low
+
+
+def rounded(pair: Pair) -> Value:
+    """The pair as one float; the rest counts only where it is a number."""
+    high, low = pair
+    return high if low is None else high + select(low.is_nan(), 0.0, low)
 
 
 def _constant(x: Value, number: Fraction) -> tuple[Value, Value]:

@@ -15,7 +15,15 @@ from .. import functions as fn
 from ..calculus.stabilise import as_monomial
 from ..errors import UnsupportedExpression
 from .builder import Builder, Value
-from .compensate import LOGARITHMIC_SLOPES, as_polynomial, evaluate_with_error
+from .compensate import (
+    LOGARITHMIC_SLOPES,
+    Pair,
+    as_polynomial,
+    evaluate_with_error,
+    pair_product,
+    pair_sum,
+    rounded,
+)
 from .elementary import ELEMENTARY
 
 CALL_NAMES: dict[type, str] = {
@@ -80,8 +88,7 @@ class Tracer:
         return self.builder.call(name, *(self.value(argument) for argument in node.args))
 
     def _compensated(self, name: str, node: Any, symbol: sp.Symbol, coefficients: dict[int, Any]) -> Value:
-        exact = {degree: exact_number(coefficient) for degree, coefficient in coefficients.items()}
-        argument, error = evaluate_with_error(self.value(symbol), exact)
+        argument, error = self._exact_polynomial(symbol, coefficients)
         self.known[node.args[0]], self.known[-node.args[0]] = argument, -argument
         self.compensate = False  # the slope need not be as good as what it corrects
         slope = self.value(LOGARITHMIC_SLOPES[type(node)](node.args[0]))
@@ -91,7 +98,25 @@ class Tracer:
     def number(self, node: Any) -> Value:
         return self.builder.const(exact_number(node), self.type)
 
+    def _pair(self, node: Any) -> Pair:
+        """The value and the rest that its float leaves, through sums, products and small powers."""
+        if isinstance(node, sp.Add) and (polynomial := as_polynomial(node)):
+            return self._exact_polynomial(*polynomial)
+        if isinstance(node, sp.Add):
+            return pair_sum([self._pair(term) for term in node.args])
+        if isinstance(node, sp.Mul):
+            return pair_product([self._pair(factor) for factor in node.args])
+        if isinstance(node, sp.Pow) and node.exp in (2, 3, 4):
+            return pair_product([self._pair(node.base)] * int(node.exp))
+        return self.value(node), None
+
+    def _exact_polynomial(self, symbol: sp.Symbol, coefficients: dict[int, Any]) -> tuple[Value, Value]:
+        exact = {degree: exact_number(coefficient) for degree, coefficient in coefficients.items()}
+        return evaluate_with_error(self.value(symbol), exact)
+
     def _sum(self, node: sp.Add) -> Value:
+        if self.compensate and not node.has(*LOGARITHMIC_SLOPES) and len(node.free_symbols) == 1:
+            return rounded(self._pair(node))
         polynomial, rest = _split_polynomial(node)
         total = self._horner(*polynomial) if polynomial else None
         for term in rest:
