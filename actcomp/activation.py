@@ -181,7 +181,7 @@ def _choose_inputs(
 def _trace(
     function: Callable[..., Any], given: Mapping[str, Parameter], name: str | None, domain: tuple[float, float]
 ) -> Activation:
-    label: str = name or getattr(function, "__name__", "f")
+    label = str(name or getattr(function, "__name__", "f"))
     inputs, found = [], {}
     for argument in inspect.signature(function).parameters.values():
         if argument.kind not in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):

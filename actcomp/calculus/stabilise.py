@@ -1,7 +1,7 @@
 """Stable spellings: an expression is rewritten so that no step overflows early or cancels what it need not.
 
-A rule is a row: it takes a node whose arguments are stable already and returns a better spelling, or None. Every row is an identity on
-the reals; a test proves each by balls at random points. Rows are tried in order until none applies.
+A rule is a row: it takes a node whose arguments are stable already and returns a better spelling, or None. Every row is
+an identity on the reals; a test proves each by balls at random points. Rows are tried in order until none applies.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def tanh_by_exponentials(node: sp.Mul) -> Any:
 
 def exp_times_sigmoid(node: sp.Mul) -> Any:
     """exp(u) sigmoid(-u) = sigmoid(u); sigmoid(u) sigmoid(-u) = dsigmoid(u)."""
-    powers = {base: exponent for base, exponent in (factor.as_base_exp() for factor in node.args)}
+    powers = dict(factor.as_base_exp() for factor in node.args)
     for factor in node.args:
         base, exponent = factor.as_base_exp()
         if not (isinstance(base, fn.sigmoid) and exponent.is_Integer and exponent > 0):

@@ -1,9 +1,9 @@
 """Guards for products with vanishing functions: x*sigmoid(x) far out on the left, where sigmoid is subnormal or zero.
 
-Functions such as exp, sigmoid and the normal density vanish faster than any power. Where such a factor E has become subnormal it has few
-bits, which a large factor a would magnify; where it is 0 and a is infinite, a*E is NaN though the limit is 0. Both happen only where E is
-tiny, so the product is computed again there, in a rare path, with E lifted by 2**64 (2**128 in float64), and scaled
-back at the end, which rounds once.
+Functions such as exp, sigmoid and the normal density vanish faster than any power. Where such a factor E has become
+subnormal it has few bits, which a large factor a would magnify; where it is 0 and a is infinite, a*E is NaN though the
+limit is 0. Both happen only where E is tiny, so the product is computed again there, in a rare path, with E lifted by
+2**64 (2**128 in float64), and scaled back at the end, which rounds once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ TINY_EXPONENT = {"f32": -100, "f64": -960}
 def guard_vanishing(program: Program) -> Program:
     """Every maximal vanishing value that multiplies a vanishing function by something else gets a rare, scaled form.
 
-    Needs: calls not yet lowered, no fma. Changes bits: only where a factor is below 2**-100 (2**-960), or a product is NaN.
+    Needs: calls not yet lowered, no fma. Changes bits: only where a factor is below 2**-100 (2**-960), or a product is
+    NaN.
     """
     kinds = _classify(program)
     if not any(kind == "mixed" for kind in kinds):
@@ -46,7 +47,7 @@ def guard_vanishing(program: Program) -> Program:
 
 
 def _classify(program: Program) -> list[str]:
-    """For each value: "pure" a product of vanishing functions, "mixed" vanishing with another factor or sum, "" neither."""
+    """For each value: "pure" a product of vanishing functions, "mixed" one with another factor or sum, "" neither."""
     kinds: list[str] = []
     for operation in program.operations:
         kinds.append(_kind(operation, [kinds[operand] for operand in operation.operands]))
@@ -160,7 +161,9 @@ class _Guards:
             left, right = self._scaled(first, share), self._scaled(second, scale - share)
             if self.kinds[first] == self.kinds[second] == "pure":
                 return left * right
-            return self._finite_product(left, right) if self.kinds[first] == "pure" else self._finite_product(right, left)
+            if self.kinds[first] == "pure":
+                return self._finite_product(left, right)
+            return self._finite_product(right, left)
         vanishing, other = (first, second) if self.kinds[first] else (second, first)
         return self._finite_product(self._scaled(vanishing, scale), self.copies[other])
 

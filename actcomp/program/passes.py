@@ -167,7 +167,7 @@ def drop_dead(program: Program) -> Program:
             for operand in program.operations[index].operands:
                 needed[operand] = True
     renumbered: dict[int, int] = {}
-    operations = []
+    operations: list[Operation] = []
     for index, operation in enumerate(program.operations):
         if needed[index]:
             renumbered[index] = len(operations)

@@ -22,7 +22,7 @@ from .fused import fma
 FLOATS = ("f16", "f32", "f64")
 INTEGERS = ("i16", "i32", "i64")
 TYPES = ("b", *INTEGERS, *FLOATS)
-NUMPY_TYPE = {
+NUMPY_TYPE: dict[str, np.dtype[Any]] = {
     "b": np.dtype(np.bool_),
     "i16": np.dtype(np.int16),
     "i32": np.dtype(np.int32),

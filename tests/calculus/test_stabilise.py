@@ -18,8 +18,12 @@ y = sp.Symbol("y", real=True)
 # rule name -> spellings that it must change
 SPELLINGS = {
     "reciprocal_of_one_plus_exp": [1 / (1 + sp.exp(-x)), x * (1 + sp.exp(2 * x)) ** -3],
-    "exp_times_sigmoid": [sp.exp(x) / (1 + sp.exp(x)), y * sp.exp(3 * x) / (1 + sp.exp(3 * x)), fn.sigmoid(x) * fn.sigmoid(-x)],
-    "tanh_by_exponentials": [(sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)), y * (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x))],
+    "exp_times_sigmoid": [
+        sp.exp(x) / (1 + sp.exp(x)), y * sp.exp(3 * x) / (1 + sp.exp(3 * x)), fn.sigmoid(x) * fn.sigmoid(-x),
+    ],
+    "tanh_by_exponentials": [
+        (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)), y * (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)),
+    ],
     "log_of_sum": [sp.log(1 + sp.exp(x)), sp.log(1 + x**2), sp.log(1 / (1 + sp.exp(-x)))],
     "log1p_of_exp": [fn.log1p(sp.exp(-x))],
     "tanh_of_softplus": [sp.tanh(sp.log(1 + sp.exp(x)))],
@@ -30,7 +34,9 @@ SPELLINGS = {
         1 - sp.tanh(x) ** 2, 1 - fn.sech2(x), y + 1 - sp.exp(x),
     ],
     "linear_minus_tanh": [x - sp.tanh(x), 2 * x - 2 * sp.tanh(x) + y, sp.tanh(3 * x) - 3 * x],
-    "one_plus_double_sine": [1 + 2 * sp.sin(x) * sp.cos(x), 1 - 2 * sp.sin(x) * sp.cos(x), 3 + 6 * sp.sin(x) * sp.cos(x) + y],
+    "one_plus_double_sine": [
+        1 + 2 * sp.sin(x) * sp.cos(x), 1 - 2 * sp.sin(x) * sp.cos(x), 3 + 6 * sp.sin(x) * sp.cos(x) + y,
+    ],
     "common_factor": [x**2 * y - y * x, x * fn.phi(x) + fn.phi(x), 2 * fn.Phi(x) - x**2 * fn.Phi(x) ** 2 * y],
     "number_into_polynomial": [sp.sqrt(2) * y * (x**2 + 3), sp.pi * (x**3 + x / 2)],
 }  # fmt: skip
