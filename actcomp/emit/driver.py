@@ -10,6 +10,9 @@ A *job*, one for each call:
     0 record   1 pointers (block.py's)   2 elements   3 geometry or 0   4 sums' results (doubles)
     5 next element to take   6 elements in a chunk   7 block function          (5..7 are set by run)
 
+Without sums, run sets 4 to the number of elements before the first one on a border of 64 bytes of the outputs: they
+are computed by the plain block, all others by the streaming one.
+
 *Geometry*: axes (1 to 32), their lengths, then for each element operand its strides in bytes; 0 as the job's geometry
 means that all operands are contiguous. *Settings*, the global that the engine fills in, from SETTINGS.
 
@@ -106,6 +109,11 @@ entry:
   %serial = load i64, ptr %p.serial
   %p.sums = getelementptr i64, ptr %record, i64 5
   %sums = load i64, ptr %p.sums
+  %p.head = getelementptr i64, ptr %job, i64 4
+  %given = load i64, ptr %p.head
+  %no.sums = icmp eq i64 %sums, 0
+  %no.head = select i1 %no.sums, i64 0, i64 %given
+  store i64 %no.head, ptr %p.head
   %small = icmp slt i64 %n, %serial
   br i1 %small, label %alone, label %large
 
@@ -129,21 +137,37 @@ aligned:
   %uniforms = call i64 @field(ptr %record, i64 3)
   %outputs = call i64 @field(ptr %record, i64 4)
   %first = add i64 %inputs, %uniforms
-  %last = add i64 %first, %outputs
+  %sizes = add i64 %inputs, 8
   br label %each
 each:
-  %o = phi i64 [%first, %aligned], [%o.next, %each]
-  %low = phi i64 [0, %aligned], [%low.next, %each]
-  %address = call i64 @field(ptr %pointers, i64 %o)
-  %low.next = or i64 %low, %address
+  %o = phi i64 [0, %aligned], [%o.next, %next.output]
+  %head = phi i64 [-1, %aligned], [%gap, %next.output]
+  %o.slot = add i64 %first, %o
+  %address = call i64 @field(ptr %pointers, i64 %o.slot)
+  %o.size.at = add i64 %sizes, %o
+  %o.size = call i64 @field(ptr %record, i64 %o.size.at)
+  %below = sub i64 0, %address
+  %gap.bytes = and i64 %below, 63
+  %gap = udiv i64 %gap.bytes, %o.size
+  %gap.back = mul i64 %gap, %o.size
+  %whole = icmp eq i64 %gap.back, %gap.bytes
+  %is.first = icmp eq i64 %o, 0
+  %same = icmp eq i64 %gap, %head
+  %agrees = or i1 %is.first, %same
+  %no.gap = icmp eq i64 %gap, 0
+  %allowed = or i1 %no.sums, %no.gap
+  %g1 = and i1 %whole, %agrees
+  %g2 = and i1 %g1, %allowed
+  br i1 %g2, label %next.output, label %team
+next.output:
   %o.next = add i64 %o, 1
-  %o.more = icmp slt i64 %o.next, %last
+  %o.more = icmp slt i64 %o.next, %outputs
   br i1 %o.more, label %each, label %judge
 judge:
-  %low.bits = and i64 %low.next, 63
-  %is.aligned = icmp eq i64 %low.bits, 0
-  %chosen = select i1 %is.aligned, i64 %stream, i64 %block
-  store i64 %chosen, ptr %p.block
+  store i64 %stream, ptr %p.block
+  br i1 %no.sums, label %lead, label %team
+lead:
+  store i64 %gap, ptr %p.head
   br label %team
 
 team:
@@ -231,6 +255,12 @@ entry:
   %chunk = load i64, ptr %p.chunk
   %p.block = getelementptr i64, ptr %job, i64 7
   %block = load ptr, ptr %p.block
+  %record = load ptr, ptr %job
+  %plain.block = load ptr, ptr %record
+  %sums = call i64 @field(ptr %record, i64 5)
+  %no.sums = icmp eq i64 %sums, 0
+  %fourth = call i64 @field(ptr %job, i64 4)
+  %head = select i1 %no.sums, i64 %fourth, i64 0
   <SAVE>
 take:
   %begin = atomicrmw add ptr %p.next, i64 %chunk monotonic
@@ -242,7 +272,18 @@ do:
   %plain = icmp eq i64 %geometry, 0
   br i1 %plain, label %contiguous, label %strided
 contiguous:
-  call void %block(ptr %pointers, i64 %begin, i64 %end.2)
+  %begin.shifted = add i64 %begin, %head
+  %end.shifted = add i64 %end.2, %head
+  %end.3 = call i64 @llvm.smin.i64(i64 %end.shifted, i64 %n)
+  %is.start = icmp eq i64 %begin, 0
+  %has.head = icmp sgt i64 %head, 0
+  %leads = and i1 %is.start, %has.head
+  br i1 %leads, label %front, label %main
+front:
+  call void %plain.block(ptr %pointers, i64 0, i64 %head)
+  br label %main
+main:
+  call void %block(ptr %pointers, i64 %begin.shifted, i64 %end.3)
   br label %take
 strided:
   call void @strided(ptr %job, i64 %begin, i64 %end.2)

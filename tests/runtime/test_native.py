@@ -223,6 +223,31 @@ def test_streaming_gives_the_same_bits(gate: native.Native) -> None:
     assert calls == [1]
 
 
+def test_streaming_from_the_first_border_of_a_line_on(plain: native.Native) -> None:
+    """Results that begin anywhere: the elements before the first whole line are stored plainly; in place too."""
+    settings = (ctypes.c_int64 * 16).from_address(native.shared_code().addresses["settings"])
+    kernel = load(plain.program)
+    kernel.stored_bytes *= 1 << 20
+    saved, settings[SETTINGS["stream_above"]] = settings[SETTINGS["stream_above"]], 1 << 16
+    try:
+        for size in (1 << 16, (1 << 16) + 4, 8 * 4096 + (1 << 16) + 12, 200_001):
+            x = normal(size)
+            expected = interpret(plain.program, {"x": x})["y"]
+            for shift in (0, 1, 5, 12, 15, 0.25):
+                memory = np.full(4 * size + 256, 9, np.uint8)
+                start = (-memory.ctypes.data % 64) + 64 + int(4 * shift)
+                y = memory[start : start + 4 * size].view(np.float32)
+                kernel.run([x.ctypes.data, y.ctypes.data], (size,))
+                np.testing.assert_array_equal(y, expected)
+                assert (memory[:start] == 9).all() and (memory[start + 4 * size :] == 9).all()
+                y[:] = x
+                kernel.run([y.ctypes.data, y.ctypes.data], (size,))
+                np.testing.assert_array_equal(y, expected)
+    finally:
+        settings[SETTINGS["stream_above"]] = saved
+    assert kernel._record[1]
+
+
 def aligned(size: int, shift: int) -> np.ndarray[Any, Any]:
     memory = np.zeros(size + 32, np.float32)
     start = (-memory.ctypes.data % 64) // 4 + shift
