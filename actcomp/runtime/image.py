@@ -17,6 +17,7 @@ from typing import Any
 PAGE = mmap.PAGESIZE
 _SECTION, _SYMBOL, _RELOCATION = struct.Struct("<IIQQQQIIQQ"), struct.Struct("<IBBHQQ"), struct.Struct("<QQq")
 _PROGBITS, _SYMTAB, _RELA, _NOBITS = 1, 2, 4, 8
+_UNWIND = 0x70000001  # left out: nothing is thrown through our code
 _WRITE, _ALLOC = 1, 2
 _PC32, _PLT32, _GOTPCREL, _GOTPCRELX, _REX_GOTPCRELX = 2, 4, 9, 41, 42
 _UNDEFINED, _SPECIAL = 0, 0xFF00
@@ -61,7 +62,7 @@ class _Link:
         self.text = bytearray()
         data = []
         for index, (_, kind, flags, _, offset, length, _, _, align, _) in enumerate(self.sections):
-            if not flags & _ALLOC or not length:
+            if not flags & _ALLOC or not length or kind == _UNWIND:
                 continue
             if kind == _NOBITS:
                 data.append((index, length))
@@ -94,7 +95,7 @@ class _Link:
     def _read_relocations(self) -> Iterator[tuple[int, int, int, int, int]]:
         """(section, offset, kind, symbol, addend) of each that concerns code."""
         for _, kind, _, _, offset, length, _, target, *_ in self.sections:
-            if kind != _RELA or not self.sections[target][2] & _ALLOC:
+            if kind != _RELA or target not in self.base:
                 continue
             for place, info, addend in _RELOCATION.iter_unpack(self.code[offset : offset + length]):
                 name, section, _ = self.symbols[info >> 32]
