@@ -1,11 +1,11 @@
 """sigmoid and softplus with their derivatives, logarithm, and the gate of mish.
 
-With c = r coth(r/2), which is even in r, exp(r) is (c + r)/(c - r): half the polynomial of exp, exp(-x) is the same quotient
-upside down bit for bit, and whatever is rational in exp(x) still takes one division. Functions used together, as in the
-derivatives of silu and mish, share the quotient.
+With c = r coth(r/2), which is even in r, exp(r) is (c + r)/(c - r): that takes half the polynomial of exp, exp(-x)
+is the same quotient upside down bit for bit, and what is rational in exp(x) still takes one division. Functions used
+together, as in the derivatives of silu and mish, share the quotient.
 
-Where abs(x) is large the parts of the quotient would leave the range. There the functions are 2**k exp(-abs(x)) or 1 less
-that, to the last bit, and a rare path computes them so, lifted by 2**64 (2**128) and brought down by one rounding.
+Where abs(x) is large the parts of the quotient would leave the range. There the functions are exponentials, or
+1 less one, to the last bit; a rare path computes them so, lifted by 2**64 (2**128) and brought down by one rounding.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .logarithm import log1p_core
 from .registry import SCALE, Elementary
 from .tables import hex_floats
 
-# c and r are both multiplied by this, so that c and mostly c - r and c + r lie just below 2, where a rounding error is
-# smallest: it takes 0.2 ulp off sigmoid's worst error.
-SLOPE = 0.90625
-# SLOPE r coth(r/2), |r| <= ln(2)/2, in even powers: relative error 2**-28.8, 2**-60
-COTH_HALF_F32 = hex_floats("0x1.dp0 0x1.355524p-3 -0x1.48a66cp-9")
-COTH_HALF_F64 = hex_floats("0x1.dp0 0x1.355555555554p-3 -0x1.49f49f49cd59p-9 0x1.f6ca15d47a9bfp-15 -0x1.923835bc04b7ep-20 0x1.42218fa5bce39p-25")
+# r coth(r/2), |r| <= ln(2)/2, in even powers: relative error 2**-28.8, 2**-60
+COTH_HALF_F32 = hex_floats("0x1p1 0x1.55551ep-3 -0x1.6aa35ap-9")
+COTH_HALF_F64 = hex_floats(
+    "0x1p1 0x1.555555555553ep-3 -0x1.6c16c16bebb93p-9 0x1.1566aaf1e9485p-14 -0x1.bbd41b08002cfp-20 "
+    "0x1.6375ed0610f12p-25"
+)
 COTH_HALF = {"f32": COTH_HALF_F32, "f64": COTH_HALF_F64}
 
 # Up to this magnitude exp(x) and exp(-x) are normal, and so are the parts of the quotient; of the gate, whose squares.
@@ -32,10 +32,10 @@ VANISHES = {"f32": 69.0, "f64": 665.0}
 
 
 def exp_quotient(x: Value) -> tuple[Value, Value]:
-    """(p, q), positive, with p/q = exp(x), for abs(x) <= USUAL; elsewhere anything. For -x it is (q, p) times a power of 2."""
+    """(p, q), positive, p/q = exp(x), for abs(x) <= USUAL; elsewhere anything. -x gives (q, p) times a power of 2."""
     turns, _, r = reduce_exponential(x)
     c = horner(r * r, COTH_HALF[x.type])
-    return scale_by_power_of_two(fma(r, SLOPE, c), turns), fma(r, -SLOPE, c)
+    return scale_by_power_of_two(c + r, turns), c - r
 
 
 def beyond(x: Value, limit: dict[str, float]) -> Value:
@@ -99,7 +99,7 @@ def minor_gate(x: Value) -> Value:
     """
     p, q = exp_quotient(x)
     q2 = q + q
-    m, h = p * (p + q2), q2 * q
+    m, h = fma(p, p, p * q2), q2 * q
     return select(x < 0.0, m, h) / fma(q2, q, m)
 
 
@@ -138,20 +138,20 @@ def vanishes_by_square(x: Value) -> Value:
 BORDERS = (0.34657359, 1.0397208, 87.0, 87.336, 103.97, 708.0, 708.396, 745.13)
 HARD = tuple(sign * border for sign in (1.0, -1.0) for border in BORDERS)
 HARD_SQUARES = tuple(
-    sign * border / 2 for sign in (1.0, -1.0) for border in (*BORDERS, 88.722839, 105.36, 709.78, 746.5)
+    sign * border / 2 for sign in (1.0, -1.0) for border in (84.0, 700.0, *BORDERS, 88.722839, 105.36, 709.78, 746.5)
 )
 
 ROWS = (
-    Elementary("sigmoid", sigmoid, {"f32": 2.0, "f64": 2.0}, vanishes=vanishes_left, hard_points=HARD),
-    Elementary("dsigmoid", dsigmoid, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes, hard_points=HARD),
+    Elementary("sigmoid", sigmoid, {"f32": 2.5, "f64": 2.5}, vanishes=vanishes_left, hard_points=HARD),
+    Elementary("dsigmoid", dsigmoid, {"f32": 3.5, "f64": 3.5}, vanishes=vanishes, hard_points=HARD),
     Elementary("softplus", softplus, {"f32": 2.0, "f64": 2.0}, vanishes=vanishes_left, hard_points=HARD),
     Elementary("logsigmoid", logsigmoid, {"f32": 2.0, "f64": 2.0}, hard_points=HARD),
-    Elementary("sech2", sech2, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_by_square, hard_points=HARD_SQUARES),
-    Elementary("tanh_softplus", tanh_softplus, {"f32": 3.0, "f64": 3.0}, vanishes=vanishes_left, hard_points=HARD),
+    Elementary("sech2", sech2, {"f32": 3.5, "f64": 3.5}, vanishes=vanishes_by_square, hard_points=HARD_SQUARES),
+    Elementary("tanh_softplus", tanh_softplus, {"f32": 3.5, "f64": 3.5}, vanishes=vanishes_left, hard_points=HARD),
     Elementary(
         "sech2_softplus",
         sech2_softplus,
-        {"f32": 4.0, "f64": 4.0},
+        {"f32": 5.0, "f64": 5.0},
         vanishes=vanishes_right_by_square,
         hard_points=HARD + HARD_SQUARES,
     ),
