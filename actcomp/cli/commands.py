@@ -90,7 +90,9 @@ COMMANDS = (
         (
             _PARAM,
             Option("dtype", "Element type.", default="all", choices=("all", *DTYPES)),
-            Option("seed", "Seed of the random inputs.", int, 0),
+            Option("count", "How many sampled inputs.", int, 3000),
+            Option("exhaustive", "Every input of f16 and bf16 instead of samples.", bool, False),
+            Option("seed", "Seed of the samples.", int, 0),
             _JSON,
         ),
     ),

@@ -104,8 +104,10 @@ def test_verify(run):
     status, out, _ = run("verify", "sigmoid(x)", "--dtype", "f16")
     assert status == 0
     assert "passed" in out
-    status, out, _ = run("verify", "sigmoid(x)", "--dtype", "f16", "--json")
-    assert json.loads(out)["passed"] is True
+    status, out, _ = run("verify", "sigmoid(x)", "--dtype", "f16", "--exhaustive", "--count", "10", "--json")
+    found = json.loads(out)
+    assert found["passed"] is True
+    assert max(check["count"] for check in found["checks"] if check["name"] == "accuracy") > 60_000
 
 
 def test_verify_fails_with_status_1(run, monkeypatch):
@@ -142,6 +144,7 @@ def test_bench(run):
         (("bench", "relu", "--sizes", "many"), ("many", "--sizes 4096")),
         (("bench", "relu", "--threads", "0"), ("--threads 0", "1 or more")),
         (("verify", "x.__class__"), ("ParseError", "do:")),
+        (("verify", "relu", "--count", "0"), ("--count 0", "1 or more")),
     ],
 )
 def test_errors_are_messages(run, arguments, words):
