@@ -18,12 +18,14 @@ from .tables import LAYOUT, hex_floats
 
 INVERSE_SQRT_PI_F32 = hex_floats("0x1.20dd76p-1 -0x1.f7ac92p-26")
 INVERSE_SQRT_PI_F64 = hex_floats("0x1.20dd750429b6dp-1 0x1.1ae3a914fed8p-57")
+# erf(a)/a - 1 in powers of a**2, a <= SPLIT: error 2**-26.1 (f32), 2**-56.3 (f64) of erf
 NEAR_F32 = hex_floats("0x1.06eba6p-3 -0x1.8126ecp-2 0x1.ce1b86p-4 -0x1.b69b96p-6 0x1.479cap-8 -0x1.3ba9e8p-11")
 NEAR_F64 = hex_floats(
     "0x1.06eba8214db69p-3 -0x1.812746b037a27p-2 0x1.ce2f21a045b7cp-4 -0x1.b82ce31364e2ep-6 0x1.565bcd2efec36p-8 "
     "-0x1.c02db998c8a88p-11 0x1.f9a3becd88ef6p-14 -0x1.f4dc7dd533cd4p-17 0x1.ba516d0fa594dp-20 "
     "-0x1.61e5f5ac15f97p-23 0x1.03625cc1fee5fp-26 -0x1.298bf3c8f7602p-30"
 )
+# log2(erfc(a)), SPLIT <= a <= ERF_END: leaves 2**-29.2 (f32), 2**-58.3 (f64) in erf
 FAR_F32 = hex_floats(
     "-0x1.0ca1dcp-12 -0x1.a082f4p0 -0x1.d69228p-1 -0x1.33643p-3 0x1.0747dp-5 -0x1.20e64ep-8 0x1.2a4a6ep-12"
 )
@@ -34,6 +36,7 @@ FAR_F64 = hex_floats(
     "-0x1.819db93a6e414p-20 0x1.cf5fae2c7d9e8p-23 -0x1.9941ee6c4f189p-26 0x1.f6a2dab3ba962p-30 "
     "-0x1.7fcb06b7a66c4p-34 0x1.12724563b19e7p-39"
 )
+# s(a) = exp(-a**2) / (sqrt(pi) erfc(a)) - a: error 2**-28.8 (f32), 2**-57.3 (f64) of a + s(a)
 NUMERATOR_F32 = hex_floats("0x1.b1544ep-1 0x1.849f5ep-1 0x1.6c5cbp-2 0x1.73e858p-4 0x1.61d994p-7")
 DENOMINATOR_F32 = hex_floats("0x1.800732p0 0x1.27e012p1 0x1.b5a72ep0 0x1.76defap-1 0x1.740b96p-3 0x1.61d204p-6")
 NUMERATOR_F64 = hex_floats(
@@ -120,6 +123,8 @@ def _accurate_horner(a: Value, coefficients: tuple[float, ...]) -> tuple[Value, 
     return total, fma(a, rest, coefficients[0] - total)
 
 
+# The worst that sweeps found, in ulp (f32 over every 97th bit pattern, erf every 23rd; f64 over 300,000 random
+# arguments): erf 1.20, 1.16; erfc 1.35, 1.55.
 ROWS = (
     Elementary(
         "erf",

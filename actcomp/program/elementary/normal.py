@@ -17,12 +17,14 @@ from .exponential import scale_by_power_of_two
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
 
+# 2**f / 2, |f| <= 1/2: error 2**-29.1 (f32), 2**-58.4 (f64), relative to a unit of the mixed error of exp(-x**2/2)
 EXP2_F32 = hex_floats("0x1p-1 0x1.62e43p-2 0x1.ebfbdap-4 0x1.c6af7cp-6 0x1.3b2f22p-8 0x1.5f084ep-11 0x1.40aa48p-14")
 EXP2_F64 = hex_floats(
     "0x1p-1 0x1.62e42fefa39fp-2 0x1.ebfbdff82c59fp-4 0x1.c6b08d7049d4p-6 0x1.3b2ab6fba102fp-8 "
     "0x1.5d87fe7930765p-11 0x1.4309130be093cp-14 0x1.ffcbfa24660efp-18 0x1.62bfcebf557b5p-21 "
     "0x1.b5292bf43d7c4p-25 0x1.e60fa2fdd3af3p-29 0x1.e416c93e55f2ep-33"
 )
+# R = (1 - 2 Phi(-a) exp(a**2/2)) / a: error 0.23 (f32), 0.02 (f64) units of the mixed error of Phi(-a)
 NUMERATOR_F32 = hex_floats("0x1.98843cp-1 0x1.4d6ddep-1 0x1.c4f2ap-3 0x1.fbb2a4p-6")
 DENOMINATOR_F32 = hex_floats("0x1p0 0x1.715dd6p0 0x1.b238ap-1 0x1.f7812cp-3 0x1.fbb674p-6")
 NUMERATOR_F64 = hex_floats(
@@ -90,18 +92,20 @@ def distribution(x: Value, scale: int = 0) -> Value:
     return select(x > 0.0, 2.0**scale - left, left)
 
 
+# The worst mixed error that sweeps found (f32 over every 97th bit pattern, f64 over 300,000 random
+# arguments): Phi 1.77, 1.49; phi 1.28, 1.34.
 ROWS = (
     Elementary(
         "Phi",
         distribution,
-        bound_ulps={"f32": 2.0, "f64": 2.0},
+        bound_ulps={"f32": 2.0, "f64": 2.0},  # mixed error
         vanishes=lambda x: x < -VANISHES[x.type],
         hard_points=(0.0, 12.8, -12.8, 37.4, -37.4, -14.17, -38.48, 0.83, -0.83, 1.177, -1.177, 5.3, 8.2),
     ),
     Elementary(
         "phi",
         density,
-        bound_ulps={"f32": 2.0, "f64": 2.0},
+        bound_ulps={"f32": 2.0, "f64": 2.0},  # mixed error
         vanishes=lambda x: abs(x) > VANISHES[x.type],
         hard_points=(0.0, 12.8, -12.8, 37.4, -37.4, 14.32, 38.56, 0.83, -0.83, 1.177, -1.177),
     ),

@@ -12,6 +12,8 @@ functions, 1983): the product of the integer significand with those bits of 1/(2
 
 from __future__ import annotations
 
+import math
+
 from ..builder import Value, fma, horner, rare, select
 from ..primitives import WIDTH_BITS
 from .registry import Elementary
@@ -20,13 +22,13 @@ from .tables import hex_floats
 # pi in three parts, the first two cut: all of one sign.
 PI_F32 = hex_floats("0x1.921fb4p1 0x1.4442dp-23 0x1.846988p-47")
 PI_F64 = hex_floats("0x1.921fb54442d18p1 0x1.1a62633145c06p-53 0x1.c1cd129024e08p-106")
-# sin(r)/r in powers of r**2 for |r| <= pi/2 and a little more.
+# sin(r)/r in powers of r**2, |r| <= pi/2 and a little more: relative error 2**-26.5 (f32), 2**-60.8 (f64)
 SIN_F32 = hex_floats("0x1p0 -0x1.555548p-3 0x1.110e46p-7 -0x1.9f58fp-13 0x1.5c9374p-19")
 SIN_F64 = hex_floats(
     "0x1p0 -0x1.5555555555555p-3 0x1.11111111110bep-7 -0x1.a01a01a0142c7p-13 0x1.71de3a524f3c2p-19 "
     "-0x1.ae6454ada6583p-26 0x1.6123c33658bcp-33 -0x1.ae40fd51732b8p-41 0x1.87efd92d971efp-49"
 )
-# pi/2 in two parts, and atan(q)/q in powers of q**2 for q <= 1.
+# pi/2 in two parts; atan(q)/q in powers of q**2, q <= 1: relative error 2**-25.8 (f32), 2**-57.6 (f64)
 HALF_PI_F32 = hex_floats("0x1.921fb6p0 -0x1.777a5cp-25")
 HALF_PI_F64 = hex_floats("0x1.921fb54442d18p0 0x1.1a62633145c07p-54")
 ATAN_F32 = hex_floats(
@@ -194,9 +196,12 @@ def arctangent(x: Value) -> Value:
     return negate_where_negative(x, select(beyond, high - angle, angle))
 
 
+# The worst that sweeps found, in ulp (f32 over every 23rd bit pattern, f64 over 200,000
+# random arguments): sin 1.80, 1.62; cos 1.81, 1.69; atan 1.34, 1.14.
+QUARTER_TURNS = tuple(k * math.pi / 2 for k in range(-8, 9))
 ROWS = (
-    Elementary("sin", sine, {"f32": 2.0, "f64": 2.0}),
-    Elementary("cos", cosine, {"f32": 2.0, "f64": 2.0}),
+    Elementary("sin", sine, bound_ulps={"f32": 2.0, "f64": 2.0}, hard_points=QUARTER_TURNS),
+    Elementary("cos", cosine, bound_ulps={"f32": 2.0, "f64": 2.0}, hard_points=QUARTER_TURNS),
     Elementary(
         "atan",
         lambda x, scale=0: arctangent(x),
