@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from programs import (
 
 from actcomp.emit.block import emit_module
 from actcomp.emit.driver import emit_driver, footer
-from actcomp.emit.llvm import TEMPLATES
+from actcomp.emit.llvm import TEMPLATES, Emission
 from actcomp.emit.rare import find_regions
 from actcomp.emit.target import Target
 from actcomp.program.builder import Builder, horner, rare, select
@@ -226,6 +227,31 @@ def test_another_machine_assembles() -> None:
     driver = emit_driver(target) + footer(target)
     assert "fpcr" in cpu.assembly(driver, target).lower()
     assert "fmla" in cpu.assembly(emit_module(float_program("f32"), target), target)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_values_for_nvptx_round_to_nearest_and_flush_nothing(lanes: int) -> None:
+    """The same values in a bare frame: PTX names each rounding, fuses nothing and calls nothing."""
+    target = Target("nvptx64-nvidia-cuda", "sm_80", "+ptx70", kind="nvptx")
+    for program in (float_program("f32"), float_program("f16"), integer_program("i32"), rare_program()):
+        lines: list[str] = []
+        values = Emission(program, target, lanes, lines)
+        outputs = [out for out in program.outputs if program.type_of(out.value) != "b"]  # a frame's own business
+        names = [f"ptr %in{k}" for k in range(len(program.inputs))] + [f"ptr %y{k}" for k in range(len(outputs))]
+        values.start_block("entry")
+        for index, entry in enumerate(program.inputs):
+            values.inputs[entry.name] = f"%x{index}"
+            values.line(f"%x{index} = load {values.type_text(entry.type)}, ptr %in{index}")
+        values.demand(output.value for output in outputs)
+        for index, output in enumerate(outputs):
+            type = values.type_text(program.type_of(output.value))
+            values.line(f"store {type} {values.name(output.value)}, ptr %y{index}")
+        head = [f'target triple = "{target.triple}"', *values.globals.values()]
+        body = [f"define ptx_kernel void @k({', '.join(names)}) {{", *lines, "  ret void", "}"]
+        text = cpu.assembly("\n".join([*head, *body, '!1 = !{!"branch_weights", i32 1, i32 4000}']) + "\n", target)
+        words = set(re.findall(r"\b(?:fma|mul|add|sub|div|sqrt)\.[a-z0-9.]*f(?:32|64)\b", text))
+        assert words and all(".rn." in word and ".ftz" not in word for word in words), words
+        assert "call" not in text and ("fma.rn.f32" in text) == (program.name in ("floats_f32", "rares"))
 
 
 def test_masks_are_bytes_in_memory() -> None:
