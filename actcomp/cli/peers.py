@@ -222,7 +222,7 @@ def _with_logistic(words: dict[str, Callable[..., Any]]) -> Words:
         "logsigmoid": lambda x: -softplus(-x),
         "dsigmoid": lambda x: sigmoid(x) * sigmoid(-x),
         "tanh_softplus": lambda x: tanh(softplus(x)),
-        "sech2_softplus": lambda x: 1 - tanh(softplus(x)) ** 2,
+        "dtanh_softplus": lambda x: (1 - tanh(softplus(x)) ** 2) * sigmoid(x),
     }
 
 
