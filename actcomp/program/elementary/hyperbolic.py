@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..builder import Value, fma, horner, rare, select
+from ..builder import Value, fma, horner, select
 from .exponential import LN2, exp_core, with_sign_of
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
@@ -32,8 +32,8 @@ TANHSHRINK = {"f32": TANHSHRINK_F32, "f64": TANHSHRINK_F64}
 # What numerator and denominator of tanh are multiplied by: a sum just below a power of two has the smallest rounding
 # error, and this brings those that matter closer to one. Without it the worst error is 2.4 ulp.
 STRETCH = 1.71875
-# Up to this magnitude the powers of two in tanh are in range; it has been 1 for long.
-TANH_USUAL = {"f32": 43.0, "f64": 354.0}
+# Here tanh has been 1 for long, and the powers of two are still in range.
+TANH_ONE = {"f32": 30.0, "f64": 60.0}
 
 
 def tanh(x: Value, scale: int = 0) -> Value:
@@ -44,7 +44,7 @@ def tanh(x: Value, scale: int = 0) -> Value:
     s is 1 and h is r. Sums begin with the small terms. Far out, h's rounding error does not matter, since h
     stands above and below.
     """
-    a = abs(x)
+    a = x.builder.const(TANH_ONE[x.type], x.type).minimum(abs(x))  # NaN stays
     layout = LAYOUT[x.type]
     turns = fma(a, 1 / math.log(2), layout.magic)
     n = turns - layout.magic
@@ -59,8 +59,7 @@ def tanh(x: Value, scale: int = 0) -> Value:
     h = below + fma(r, above, rest)
     # For n = 0 the sum is STRETCH (1 + d), which one rounding gives.
     whole = select(turns.eq(layout.magic), fma(d, STRETCH, STRETCH), h + fma(r - d, -STRETCH, STRETCH))
-    one = select(a > 0.0, 1.0, a)  # NaN stays
-    return with_sign_of(rare(~(a <= TANH_USUAL[x.type]), h / whole, one), x)
+    return with_sign_of(h / whole, x)
 
 
 def tanhshrink(x: Value, scale: int = 0) -> Value:
@@ -74,7 +73,9 @@ def tanhshrink(x: Value, scale: int = 0) -> Value:
     return with_sign_of(select(a < 1.0, near, far), x)
 
 
-HARD = tuple(sign * b for sign in (1.0, -1.0) for b in (0.34657359, 1.0397208, 1.0, 9.01, 19.06, 43.0, 43.5, 354.0))
+HARD = tuple(
+    sign * b for sign in (1.0, -1.0) for b in (0.34657359, 1.0397208, 1.0, 9.01, 19.06, 30.0, 43.5, 60.0, 354.0)
+)
 
 ROWS = (
     Elementary("tanh", tanh, {"f32": 2.0, "f64": 2.0}, hard_points=HARD),
