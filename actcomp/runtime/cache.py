@@ -7,6 +7,7 @@ it holds is run. A file that is damaged, cut short or not ours counts as absent 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
@@ -17,10 +18,12 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CacheError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 try:  # Python's own SHA-256: importing hashlib loads OpenSSL, which takes longer than all digests of a warm start
     sha256 = importlib.import_module("_sha2" if sys.version_info >= (3, 12) else "_sha256").sha256
@@ -46,14 +49,21 @@ class Entry:
 
 def directory() -> Path:
     """The cache directory in use, whether it exists yet or not."""
+    from pathlib import Path  # 3 ms, which a warm start does without
+
+    return Path(_root())
+
+
+def _root() -> str:
     named = os.environ.get("ACTCOMP_CACHE_DIR")
     if named:
-        return Path(named).expanduser()
+        return os.path.expanduser(named)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "actcomp" / "cache"
+        local = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
+        return os.path.join(local, "actcomp", "cache")
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "actcomp"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actcomp"
+        return os.path.expanduser("~/Library/Caches/actcomp")
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "actcomp")
 
 
 def size_limit() -> int:
@@ -73,13 +83,13 @@ def size_limit() -> int:
 
 def size() -> int:
     """Bytes that the cache's files take."""
-    return sum(status.st_size for _, status in _files(directory()))
+    return sum(status.st_size for _, status in _files(_root()))
 
 
 def clear() -> int:
     """Removes every cached file, and says how many there were. Kernels already compiled keep working."""
     removed = 0
-    for path, _ in _files(directory()):
+    for path, _ in _files(_root()):
         removed += _remove(path)
     return removed
 
@@ -117,7 +127,7 @@ def write(key: str, header: dict[str, Any], payload: bytes = b"") -> None:
     if root is None:
         return
     path = _path(root, key)
-    temporary = root / f"{path.stem}.{os.getpid()}.{threading.get_ident()}{_TEMPORARY}"
+    temporary = f"{path}.{os.getpid()}.{threading.get_ident()}{_TEMPORARY}"
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(handle, "wb") as file:
@@ -170,16 +180,16 @@ def _build() -> str:
     return digest.hexdigest()
 
 
-def _path(root: Path, key: str) -> Path:
-    return root / (_digest(key) + _SUFFIX)
+def _path(root: str, key: str) -> str:
+    return os.path.join(root, _digest(key) + _SUFFIX)
 
 
 _VARIABLES = ("ACTCOMP_CACHE_DIR", "ACTCOMP_CACHE_SIZE", "XDG_CACHE_HOME", "LOCALAPPDATA", "HOME")
-_checked: dict[str, Path | None] = {}
+_checked: dict[str, str | None] = {}
 _warned: set[str] = set()
 
 
-def _usable_directory(create: bool) -> Path | None:
+def _usable_directory(create: bool) -> str | None:
     """The directory once it is known to be private, None to run without.
 
     Raises CacheError if the user named it and it cannot be used; the default directory only warns, once."""
@@ -187,13 +197,13 @@ def _usable_directory(create: bool) -> Path | None:
     known = repr([os.environ.get(name) for name in _VARIABLES])
     if known in _checked:
         root = _checked[known]
-        if root is None or root.is_dir():
+        if root is None or os.path.isdir(root):
             return root
     if size_limit() == 0:
         _checked[known] = None
         return None
-    root = directory()
-    if not create and not root.exists():
+    root = _root()
+    if not create and not os.path.exists(root):
         return None
     fault, fix = _fault_of(root)
     if fault is None:
@@ -206,10 +216,13 @@ def _usable_directory(create: bool) -> Path | None:
     return None
 
 
-def _fault_of(root: Path) -> tuple[str | None, str]:
+def _fault_of(root: str) -> tuple[str | None, str]:
     elsewhere = "name another directory in ACTCOMP_CACHE_DIR, or set ACTCOMP_CACHE_SIZE=0 for no cache"
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(os.path.abspath(root)), exist_ok=True)
+        if not os.path.isdir(root):
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.mkdir(root, mode=0o700)
         status = os.stat(root)
     except OSError as fault:
         return f"it cannot be made: {fault.strerror or fault}", elsewhere
@@ -226,7 +239,7 @@ def _is_ours(status: os.stat_result) -> bool:
     return os.name != "posix" or status.st_uid == os.geteuid()
 
 
-def _files(root: Path) -> list[tuple[str, os.stat_result]]:
+def _files(root: str) -> list[tuple[str, os.stat_result]]:
     """Our files and their state, left-over temporary ones too; what vanishes meanwhile is left out."""
     found = []
     try:
@@ -242,19 +255,19 @@ def _files(root: Path) -> list[tuple[str, os.stat_result]]:
     return found
 
 
-def _trim(root: Path, keep: Path) -> None:
+def _trim(root: str, keep: str) -> None:
     """Removes the files unused for longest until the rest fits the limit; the one just written stays."""
     files = _files(root)
     now = time.time()
     total, limit = sum(status.st_size for _, status in files), size_limit()
     for path, status in sorted(files, key=lambda file: file[1].st_mtime):
         stale = path.endswith(_TEMPORARY) and now - status.st_mtime > _FORGET_TEMPORARY_AFTER_S
-        if stale or (total > limit and path != os.fspath(keep) and path.endswith(_SUFFIX)):
+        if stale or (total > limit and path != keep and path.endswith(_SUFFIX)):
             _remove(path)
             total -= status.st_size
 
 
-def _remove(path: str | Path) -> bool:
+def _remove(path: str) -> bool:
     try:
         os.unlink(path)
     except OSError:  # another process was faster, or the directory is read-only
@@ -262,7 +275,7 @@ def _remove(path: str | Path) -> bool:
     return True
 
 
-def _touch(path: Path) -> None:
+def _touch(path: str) -> None:
     try:
         os.utime(path)
     except OSError:  # a read-only cache still serves

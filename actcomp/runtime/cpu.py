@@ -8,7 +8,6 @@ import re
 import sys
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..emit.target import Target
@@ -73,7 +72,8 @@ def llvm_version() -> str:
     """The installed llvmlite's, read from its file if that is found: importing it takes 75 ms."""
     for folder in sys.path:
         try:
-            text = Path(folder, "llvmlite", "_version.py").read_text()
+            with open(os.path.join(folder, "llvmlite", "_version.py")) as file:
+                text = file.read()
         except OSError:
             continue
         if found := re.search(r"^version_version = '([^']+)'", text, re.MULTILINE):

@@ -13,7 +13,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..emit.interface import SETTINGS
 
@@ -137,7 +136,8 @@ def _candidates() -> Iterator[str]:
 
 def _loaded_runtimes() -> list[str]:
     try:
-        maps = Path("/proc/self/maps").read_text()
+        with open("/proc/self/maps") as file:
+            maps = file.read()
     except OSError:  # no Linux
         return []
     paths = (line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/"))

@@ -163,7 +163,7 @@ def test_the_least_recently_used_go_first(home, monkeypatch):
     monkeypatch.setenv("ACTCOMP_CACHE_SIZE", "0.01")
     for n in range(4):
         cache.write(f"key {n}", {}, bytes(2000))
-        (newest,) = (p for p in files(home) if cache._path(home, f"key {n}") == p)
+        (newest,) = (p for p in files(home) if cache._path(str(home), f"key {n}") == str(p))
         os.utime(newest, (time.time() - 10_000 + n,) * 2)
     assert cache.read("key 0") is not None, "a hit makes it recent"
     cache.write("key 4", {}, bytes(2000))
