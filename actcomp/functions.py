@@ -106,12 +106,12 @@ class tanh_softplus(RealFunction):
         return sp.tanh(sp.log(1 + sp.exp(x)))
 
 
-class sech2_softplus(RealFunction):
-    """1 - tanh_softplus(x)**2; decays like 4 exp(-2 x)."""
+class dtanh_softplus(RealFunction):
+    """The derivative of tanh_softplus, (1 - tanh_softplus(x)**2) sigmoid(x); decays like exp(x) and 4 exp(-2 x)."""
 
     @classmethod
     def definition(cls, x: Any) -> sp.Expr:
-        return 1 / sp.cosh(sp.log(1 + sp.exp(x))) ** 2
+        return sigmoid.definition(x) / sp.cosh(sp.log(1 + sp.exp(x))) ** 2
 
 
 class Phi(RealFunction):

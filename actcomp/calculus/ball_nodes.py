@@ -352,11 +352,11 @@ def _tanh_softplus(value: Any) -> Any:
     return growth / (growth + 2)
 
 
-def _sech2_softplus(value: Any) -> Any:
+def _dtanh_softplus(value: Any) -> Any:
     decayed, positive = _negative_half(value)
     if positive:
-        return (2 * decayed * (1 + decayed)) ** 2 / (1 + 2 * decayed + 2 * decayed**2) ** 2
-    return (2 * (1 + decayed)) ** 2 / (decayed * (decayed + 2) + 2) ** 2
+        return 4 * decayed**2 * (1 + decayed) / (1 + 2 * decayed + 2 * decayed**2) ** 2
+    return 4 * decayed * (1 + decayed) / (decayed * (decayed + 2) + 2) ** 2
 
 
 def _normal_tail(value: Any) -> Any:
@@ -386,7 +386,7 @@ _UNARY: dict[type, Callable[[Any], Any]] = {
     fn.sech2: _sech2,
     fn.tanhshrink: lambda v: v - _tanh(v),
     fn.tanh_softplus: _tanh_softplus,
-    fn.sech2_softplus: _sech2_softplus,
+    fn.dtanh_softplus: _dtanh_softplus,
     fn.Phi: _normal_tail,
     fn.phi: _normal_density,
 }

@@ -115,12 +115,6 @@ def tanh_of_softplus(node: sp.tanh) -> Any:
     return fn.tanh_softplus(argument.args[0]) if isinstance(argument, fn.softplus) else None
 
 
-def sech2_of_softplus(node: fn.sech2) -> Any:
-    """sech2(softplus(u)) = sech2_softplus(u)."""
-    argument = node.args[0]
-    return fn.sech2_softplus(argument.args[0]) if isinstance(argument, fn.softplus) else None
-
-
 # term g(u) -> what c + k*c*g(u) is: (sign k, replacement divided by c)
 _CONSTANT_PLUS: dict[type, dict[int, Callable[[Any], Any]]] = {
     sp.exp: {-1: lambda u: -fn.expm1(u)},
@@ -207,7 +201,7 @@ def number_into_polynomial(node: sp.Mul) -> Any:
 
 # Functions that decay, so that a product with them cannot overflow by having them outside.
 _DECAYING = (
-    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.sech2, fn.tanh_softplus, fn.sech2_softplus, fn.Phi, fn.phi,
+    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.sech2, fn.tanh_softplus, fn.dtanh_softplus, fn.Phi, fn.phi,
 )  # fmt: skip
 
 
@@ -230,7 +224,6 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (sp.log, log_of_sum),
     (fn.log1p, log1p_of_exp),
     (sp.tanh, tanh_of_softplus),
-    (fn.sech2, sech2_of_softplus),
     (sp.Add, constant_plus_function),
     (sp.Add, linear_minus_tanh),
     (sp.Add, one_plus_double_sine),

@@ -39,7 +39,7 @@ CALL_NAMES: dict[type, str] = {
         function: function.__name__
         for function in (
             fn.expm1, fn.log1p, fn.sigmoid, fn.dsigmoid, fn.logsigmoid, fn.softplus, fn.sech2,
-            fn.tanhshrink, fn.tanh_softplus, fn.sech2_softplus, fn.Phi, fn.phi,
+            fn.tanhshrink, fn.tanh_softplus, fn.dtanh_softplus, fn.Phi, fn.phi,
         )
     },
 }  # fmt: skip
@@ -115,7 +115,8 @@ class Tracer:
         return evaluate_with_error(self.value(symbol), exact)
 
     def _sum(self, node: sp.Add) -> Value:
-        if self.compensate and not node.has(*LOGARITHMIC_SLOPES) and len(node.free_symbols) == 1:
+        # A sum of vanishing terms alone is left to the guards, which see through plain sums and products only.
+        if self.compensate and not all(self._decays(term) for term in node.args) and len(node.free_symbols) == 1:
             return rounded(self._pair(node))
         polynomial, rest = _split_polynomial(node)
         total = self._horner(*polynomial) if polynomial else None
@@ -128,7 +129,7 @@ class Tracer:
         return total
 
     def _horner(self, symbol: sp.Symbol, coefficients: dict[int, Any]) -> Value:
-        """x**low * (c_low + x**gap * (...)): a sum of powers that stays right at infinity, where x**3 - x would be NaN."""
+        """x**low * (c_low + x**gap * (...)): right at infinity, where x**3 - x would be NaN."""
         degrees = sorted(coefficients, reverse=True)
         total = self.value(coefficients[degrees[0]])
         is_one = coefficients[degrees[0]] == 1
@@ -165,11 +166,19 @@ class Tracer:
     def _ordered(self, factors: list[tuple[Any, Value]]) -> list[tuple[Any, Value]]:
         """Vanishing functions first, then what depends on the same symbols, then the rest.
 
-        An infinite factor then meets the whole vanishing product, and a large one of another input cannot overflow before
-        the product is small.
+        An infinite factor then meets the whole vanishing product, and a large one of another input cannot overflow
+        before the product is small.
         """
         symbols = set().union(*(node.free_symbols for node, value in factors if self._vanishes(value)))
-        return sorted(factors, key=lambda pair: 0 if self._vanishes(pair[1]) else 2 - bool(pair[0].free_symbols & symbols))
+
+        def rank(factor: tuple[Any, Value]) -> int:
+            node, value = factor
+            return 0 if self._vanishes(value) else 2 - bool(node.free_symbols & symbols)
+
+        return sorted(factors, key=rank)
+
+    def _decays(self, term: Any) -> bool:
+        return term.has(*(function for function, name in CALL_NAMES.items() if ELEMENTARY[name].vanishes is not None))
 
     def _vanishes(self, value: Value) -> bool:
         operation = self.builder.operations[value.index]
@@ -261,7 +270,7 @@ class Tracer:
 
 @lru_cache(maxsize=4096)
 def exact_number(node: Any) -> Fraction:
-    """A number as a fraction: exact if rational, else to 250 bits, which round to every dtype as the exact number does."""
+    """A number as a fraction: exact if rational, else to 250 bits, which round to every dtype as the number does."""
     if node.is_Rational:
         return Fraction(int(node.p), int(node.q))
     from ..calculus import balls
@@ -269,7 +278,7 @@ def exact_number(node: Any) -> Fraction:
     try:
         ball = balls.evaluate(node, {}, 250)
     except (balls.OutsideDomain, balls.Singular, balls.Unresolved) as fault:
-        raise UnsupportedExpression(f"the constant {node} is no finite real number", do="change the constant") from fault
+        raise UnsupportedExpression(f"the constant {node} is no finite real number", do="change it") from fault
     mantissa, exponent = (int(part) for part in ball.mid().man_exp())
     if abs(exponent) > 10_000:
         raise UnsupportedExpression(f"the constant {node} is beyond every dtype", do="change the constant")

@@ -27,7 +27,6 @@ SPELLINGS = {
     "log_of_sum": [sp.log(1 + sp.exp(x)), sp.log(1 + x**2), sp.log(1 / (1 + sp.exp(-x)))],
     "log1p_of_exp": [fn.log1p(sp.exp(-x))],
     "tanh_of_softplus": [sp.tanh(sp.log(1 + sp.exp(x)))],
-    "sech2_of_softplus": [fn.sech2(fn.softplus(2 * x))],
     "constant_plus_function": [
         1 - sp.exp(x), sp.exp(x) - 1, 3 * sp.exp(x) - 3, 1 + sp.tanh(x), 2 - 2 * sp.tanh(x), 1 - sp.erf(x),
         (1 + sp.erf(x / sp.sqrt(2))) / 2, 1 - fn.sigmoid(x), 1 - fn.Phi(x), 1 - sp.cos(x), 1 + sp.cos(x),
