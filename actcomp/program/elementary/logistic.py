@@ -92,15 +92,19 @@ def logsigmoid(x: Value, scale: int = 0) -> Value:
     return x.minimum(-0.0) - log1p_exp(x)  # -0.0 - 0.0 is -0.0, the limit on the right
 
 
-def minor_gate(x: Value) -> Value:
-    """T = tanh(softplus(x)) for x < 0, 1 - T elsewhere, at most 0.6; its difference from 1 loses nothing.
-
-    With exp(x) = p/q, T = m/(m + h) for m = p (p + 2q) and h = 2 q**2.
-    """
+def gate_parts(x: Value) -> tuple[Value, Value, Value, Value]:
+    """(k, m, h, m + h), where exp(x) = p/q, k = 2pq, m = p (p + 2q), h = 2 q**2: tanh(softplus(x)) = m/(m + h)."""
     p, q = exp_quotient(x)
     q2 = q + q
-    m, h = fma(p, p, p * q2), q2 * q
-    return select(x < 0.0, m, h) / fma(q2, q, m)
+    k = p * q2
+    m = fma(p, p, k)
+    return k, m, q2 * q, fma(q2, q, m)
+
+
+def minor_gate(x: Value) -> Value:
+    """T = tanh(softplus(x)) for x < 0, 1 - T elsewhere, at most 0.6; its difference from 1 loses nothing."""
+    _, m, h, total = gate_parts(x)
+    return select(x < 0.0, m, h) / total
 
 
 def tanh_softplus(x: Value, scale: int = 0) -> Value:
@@ -111,12 +115,10 @@ def tanh_softplus(x: Value, scale: int = 0) -> Value:
 
 
 def dtanh_softplus(x: Value, scale: int = 0) -> Value:
-    """v (v + 1 - T) with v = 2pq/(m + h), the names of minor_gate: decays like exp(x) on the left, 4 exp(-2x) on the right."""
-    p, q = exp_quotient(x)
-    q2 = q + q
-    m = fma(p, p, p * q2)
+    """v (v + 1 - T) with v = k/(m + h), names as in gate_parts: like exp(x) on the left, like 4 exp(-2x) on the right."""
+    k, _, _, total = gate_parts(x)
     minor = minor_gate(x)
-    v = p * q2 / fma(q2, q, m)
+    v = k / total
     usual = v * (v + select(x < 0.0, 1.0 - minor, minor))
     slow = select(x < 0.0, tail(-abs(x), scale), tail(-abs(x + x), scale, power=2))
     return scaled(usual, beyond(x, GATE_USUAL), slow, scale)
