@@ -33,6 +33,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -121,6 +122,7 @@ class Native:
         self._record = np.array([self.block_address, 0, *counts, self.stored_bytes, 0, *sizes], dtype=np.int64)
         self.record_address: int = self._record.ctypes.data
         self._run = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(run_address())  # lets go of the GIL
+        self._last: tuple[tuple[float, ...], Uniforms] | None = None
 
     def pack(self, values: Sequence[float]) -> Uniforms:
         """Memory with the values of the uniform inputs, in order, for many calls."""
@@ -142,7 +144,7 @@ class Native:
         if len(addresses) != len(self.operands) or (strides is not None and len(strides) != len(self.operands)):
             raise TypeError(f"{len(addresses)} addresses for {len(self.operands)} operands")
         if not isinstance(uniforms, Uniforms):
-            uniforms = self.pack(uniforms)
+            uniforms = self._packed_last(tuple(uniforms))
         if len(uniforms) != len(self.uniforms):
             raise TypeError(f"{len(uniforms)} values for {len(self.uniforms)} uniform inputs")
         count = math.prod(shape)
@@ -161,14 +163,21 @@ class Native:
             rows = []
         pointers = [*addresses[: self.input_count], *slots, *addresses[self.input_count :], *rows]
         geometry = [] if strides is None or not shape else [len(shape), *shape, *(s for row in strides for s in row)]
-        words = 8 + len(pointers) + len(geometry)  # the job, the pointers, the geometry, side by side
-        buffer = (ctypes.c_int64 * words)()
-        base = ctypes.addressof(buffer)
-        place = base + 8 * (8 + len(pointers)) if geometry else 0
-        head = [self.record_address, base + 64, count, place, results.ctypes.data if self.sums else 0, 0, 0, 0]
-        buffer[:] = [*head, *pointers, *geometry]
+        head = [self.record_address, 0, count, 0, results.ctypes.data if self.sums else 0, 0, 0, 0]
+        job = array("q", head + pointers + geometry)  # side by side
+        base = job.buffer_info()[0]
+        job[1] = base + 8 * len(head)
+        if geometry:
+            job[3] = job[1] + 8 * len(pointers)
         self._run(base)
         return tuple(results.tolist()) if self.sums else ()
+
+    def _packed_last(self, values: tuple[float, ...]) -> Uniforms:
+        """The values packed; those of the call before are kept, since most calls bring the same."""
+        last = self._last
+        if last is None or last[0] != values or 0.0 in values:  # 0.0 == -0.0
+            last = self._last = values, self.pack(values)
+        return last[1]
 
     def prepare(self, count: int) -> None:
         """Before a call on so many elements from outside ``run``: finds the threads, compiles the streaming variant."""
