@@ -44,7 +44,11 @@ LAYERS = {
     "calculus": Layer(("errors", "functions"), outside=("sympy", "flint")),
     # Program: from an expression (trace, build) to primitives; knows no target
     "program": Layer(("errors", "debug"), outside=("numpy",)),
-    "program.trace": Layer(("errors", "functions", "program"), deferred=("calculus",), outside=("sympy", "numpy")),
+    "program.trace": Layer(
+        ("errors", "functions", "program", "calculus"), deferred=("calculus",), outside=("sympy", "numpy")
+    ),
+    "program.compensate": Layer(("functions", "program", "calculus"), outside=("sympy",)),
+    "program.infinity": Layer(("program",), deferred=("activation", "calculus"), outside=("sympy", "numpy")),
     "program.build": Layer(("errors", "debug", "program"), deferred=("activation", "calculus"), outside=("sympy",)),
     "program.elementary.generate": Layer(("program",), outside=("mpmath", "numpy")),
     # code: knows no array and no mathematics

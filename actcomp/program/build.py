@@ -14,6 +14,7 @@ import sympy as sp
 from .. import debug
 from ..errors import UnsupportedExpression
 from .builder import Builder, Value
+from .infinity import Infinity
 from .passes import run_passes
 from .program import Program, check
 from .source import KernelSource, ParameterInfo
@@ -74,24 +75,30 @@ class _Maker:
         self.tracer = Tracer(self.builder, type, values, compensate=variant == "double_backward")
         self.expression = stabilise(activation.expression)
         self.slopes: dict[sp.Symbol, sp.Expr] = {}
+        self.infinity = Infinity(self.expression, self.inputs[0], activation.parameters) if len(self.inputs) == 1 else None
 
     def slope(self, symbol: sp.Symbol) -> sp.Expr:
         if symbol not in self.slopes:
             self.slopes[symbol] = self.differentiate(self.expression, symbol)
         return self.slopes[symbol]
 
+    def value(self, expression: sp.Expr, order: int) -> Value:
+        """The value of f or of its derivative of this order in the inputs."""
+        value = self.tracer.value(expression)
+        return value if self.infinity is None else self.infinity.settle(value, order)
+
     def forward(self) -> None:
-        self.builder.output("y", self.tracer.value(self.expression))
+        self.builder.output("y", self.value(self.expression, 0))
 
     def derivative(self) -> None:
         self.forward()
         for symbol in self.inputs:
-            self.builder.output(f"d.{symbol}", self.tracer.value(self.slope(symbol)))
+            self.builder.output(f"d.{symbol}", self.value(self.slope(symbol), 1))
 
     def backward(self) -> None:
         dy = self.builder.input("g.y", self.type)
         for symbol in self.inputs:
-            self.builder.output(f"d.{symbol}", dy * self.tracer.value(self.slope(symbol)))
+            self.builder.output(f"d.{symbol}", dy * self.value(self.slope(symbol), 1))
         for symbol in self.parameters:
             self.builder.output(f"d.p.{symbol}", dy * self.tracer.value(self.slope(symbol)), "sum")
 
@@ -102,7 +109,7 @@ class _Maker:
             self.builder.output(f"d.{by}", dy * self._directional(h, by))
         total = None
         for symbol in self.inputs:
-            term = h[symbol] * self.tracer.value(self.slope(symbol))
+            term = h[symbol] * self.value(self.slope(symbol), 1)
             total = term if total is None else total + term
         assert total is not None
         self.builder.output("d.g.y", total)
@@ -113,7 +120,8 @@ class _Maker:
         """sum_i h_i d2f/(dx_i dby)"""
         total = None
         for symbol in self.inputs:
-            term = h[symbol] * self.tracer.value(self.differentiate(self.slope(symbol), by))
+            second = self.differentiate(self.slope(symbol), by)
+            term = h[symbol] * (self.value(second, 2) if by in self.inputs else self.tracer.value(second))
             total = term if total is None else total + term
         assert total is not None
         return total

@@ -9,7 +9,7 @@ import numpy as np
 
 from .case import NEUTRAL, Case
 from .formats import FORMATS, round_to, ulp
-from .limits import limits_at_infinity
+from ..calculus.limits import limits_at_infinity
 from .reference import Key
 from .report import Check, hexadecimal
 

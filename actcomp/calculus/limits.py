@@ -20,7 +20,7 @@ from typing import Any
 
 from flint import arb
 
-from ..calculus.balls import BallFunction, OutsideDomain, Singular, Unresolved, derivatives
+from .balls import BallFunction, OutsideDomain, Singular, Unresolved, derivatives
 
 _EXPONENTS = (16, 32, 64, 128, 256, 384, 512, 640, 768, 896, 1023, 1100, 1536, 1700, 2047)
 
