@@ -12,9 +12,9 @@ import sympy as sp
 from actcomp import functions as fn
 from actcomp.activation import activation
 from actcomp.calculus.balls import BallFunction, OutsideDomain, Singular, Unresolved, evaluate, series
+from actcomp.calculus.limits import limits_at_infinity
 from actcomp.catalog import CATALOG, catalog_activation
 from actcomp.errors import UnsupportedExpression
-from actcomp.calculus.limits import limits_at_infinity
 from actcomp.verify.points import hard_points, kink_points
 
 x, a, b = sp.symbols("x a b", real=True)
