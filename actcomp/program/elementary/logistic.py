@@ -115,7 +115,7 @@ def tanh_softplus(x: Value, scale: int = 0) -> Value:
 
 
 def dtanh_softplus(x: Value, scale: int = 0) -> Value:
-    """v (v + 1 - T) with v = k/(m + h), names as in gate_parts: like exp(x) on the left, like 4 exp(-2x) on the right."""
+    """v (v + 1 - T) with v = k/(m + h), names as in gate_parts: like exp(x) far left, 4 exp(-2x) far right."""
     k, _, _, total = gate_parts(x)
     minor = minor_gate(x)
     v = k / total
@@ -143,17 +143,25 @@ HARD_SQUARES = tuple(
     sign * border / 2 for sign in (1.0, -1.0) for border in (84.0, 700.0, *BORDERS, 88.722839, 105.36, 709.78, 746.5)
 )
 
+# Above each row the worst errors found in a million draws: plain (f32, f64), and mixed, which counts an ulp of x too.
 ROWS = (
+    # 2.25, 2.37 ulp; mixed 1.5
     Elementary("sigmoid", sigmoid, {"f32": 2.5, "f64": 2.5}, vanishes=vanishes_left, hard_points=HARD),
+    # 2.70, 3.05 ulp; mixed 1.3
     Elementary("dsigmoid", dsigmoid, {"f32": 3.5, "f64": 3.5}, vanishes=vanishes, hard_points=HARD),
+    # 1.61, 1.71 ulp
     Elementary("softplus", softplus, {"f32": 2.0, "f64": 2.0}, vanishes=vanishes_left, hard_points=HARD),
+    # 1.62, 1.67 ulp
     Elementary("logsigmoid", logsigmoid, {"f32": 2.0, "f64": 2.0}, hard_points=HARD),
+    # 2.67, 2.94 ulp; mixed 1.2
     Elementary("sech2", sech2, {"f32": 3.5, "f64": 3.5}, vanishes=vanishes_by_square, hard_points=HARD_SQUARES),
-    Elementary("tanh_softplus", tanh_softplus, {"f32": 3.5, "f64": 3.5}, vanishes=vanishes_left, hard_points=HARD),
+    # 2.87, 3.45 ulp; mixed 1.9
+    Elementary("tanh_softplus", tanh_softplus, {"f32": 4.0, "f64": 4.0}, vanishes=vanishes_left, hard_points=HARD),
+    # 6.05, 6.94 ulp, where the function falls steeply; mixed 3.1
     Elementary(
         "dtanh_softplus",
         dtanh_softplus,
-        {"f32": 7.0, "f64": 7.0},  # right of 9, where the slope is steep; the mixed error is 3
+        {"f32": 7.5, "f64": 7.5},
         vanishes=vanishes_by_square,
         hard_points=HARD + HARD_SQUARES,
     ),
