@@ -75,7 +75,9 @@ class _Maker:
         self.tracer = Tracer(self.builder, type, values, compensate=variant == "double_backward")
         self.expression = stabilise(activation.expression)
         self.slopes: dict[sp.Symbol, sp.Expr] = {}
-        self.infinity = Infinity(self.expression, self.inputs[0], activation.parameters) if len(self.inputs) == 1 else None
+        self.infinity: Infinity | None = None
+        if len(self.inputs) == 1:
+            self.infinity = Infinity(self.expression, self.inputs[0], activation.parameters)
 
     def slope(self, symbol: sp.Symbol) -> sp.Expr:
         if symbol not in self.slopes:

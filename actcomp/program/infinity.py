@@ -1,4 +1,4 @@
-"""Values at +-inf: where the operations give NaN though there is a limit, as x/(1 + abs(x)) does, the limit is put in their place.
+"""Values at +-inf: where the operations give NaN though there is a limit, as x/(1 + abs(x)) does, the limit replaces it.
 
 What the operations give is found by evaluating them, calls by the lowered function itself; the limit is decided by
 balls (calculus/limits.py), and counts only if it is the same at other values of the parameters, since a
@@ -65,8 +65,9 @@ class Infinity:
         with np.errstate(all="ignore"):
             for operation in guarded.operations:
                 if operation.name == "call":
-                    operands = {f"x{k}": results[index] for k, index in enumerate(operation.operands)}
-                    results.append(interpret(_lowered(*operation.payload, operation.type, len(operands)), operands)["y"])
+                    values = {f"x{k}": results[index] for k, index in enumerate(operation.operands)}
+                    function = _lowered(*operation.payload, operation.type, len(values))
+                    results.append(interpret(function, values)["y"])
                 else:
                     results.append(evaluate(operation, results, arrays))
         y = np.broadcast_to(results[guarded.outputs[0].value], 2)
