@@ -1,4 +1,4 @@
-"""Values at +-inf: where the operations give NaN though there is a limit, as x/(1 + abs(x)) does, the limit replaces it.
+"""Values at +-inf: where operations give NaN though there is a limit, as x/(1 + abs(x)) does, the limit replaces it.
 
 What the operations give is found by evaluating them, calls by the lowered function itself; the limit is decided by
 balls (calculus/limits.py), and counts only if it is the same at other values of the parameters, since a
