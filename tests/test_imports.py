@@ -20,12 +20,14 @@ class Layer:
     """What a part of the package may import.
 
     ``inside``: other parts, by name. ``deferred``: parts that only a function's own import may reach: a door for the
-    user (``Activation.derivative``), no dependency. ``outside``: libraries besides Python's own.
+    user (``Activation.derivative``), no dependency. ``outside``: libraries besides Python's own; ``guests``: libraries
+    that only a function may import, where they are in use already.
     """
 
     inside: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    guests: tuple[str, ...] = ()
 
 
 # The longest name that fits a module decides. A part may always import its own modules.
@@ -55,6 +57,7 @@ LAYERS = {
     "emit": Layer(("errors", "debug", "program")),
     # arrays, threads, memory: knows no SymPy
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
+    "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
     "kernel": Layer(("errors", "debug", "program", "runtime"), outside=("numpy",)),
     "api": Layer(
         ("", "errors", "debug", "kernel", "program", "runtime"),
@@ -147,7 +150,8 @@ def fault_of(one: Import) -> str:
     layer = LAYERS[own]
     if not one.imported.startswith("."):
         library = one.imported.split(".")[0]
-        return "" if library in sys.stdlib_module_names or library in layer.outside else f"imports {library}"
+        known = (*sys.stdlib_module_names, *layer.outside, *(layer.guests if one.deferred else ()))
+        return "" if library in known else f"imports {library}"
     target = layer_of(one.imported[1:])
     allowed = (own, *layer.inside, *(layer.deferred if one.deferred else ()))
     if any(target == name or (name and target.startswith(f"{name}.")) for name in allowed):
@@ -177,6 +181,7 @@ def test_every_layer_exists():
         ("emit.llvm", "import numpy as np"),
         ("emit.llvm", "from ..runtime.layout import Shape"),
         ("runtime.cpu", "import sympy"),
+        ("runtime.tensorcall", "import torch"),
         ("runtime.cpu", "from ..activation import Activation"),
         ("calculus.balls", "from ..program.program import Program"),
         ("functions", "from .calculus.derivative import differentiate"),
