@@ -469,3 +469,38 @@ def test_many_threads_share_a_kernel():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_call_repeated_on_other_arrays_of_the_layout_gives_their_results(square, product):
+    """Recipes: the same layout again, with other values, parameters, and then other layouts of the same shape."""
+    for seed in range(3):
+        x, dy, h = (samples((4, 6), seed=10 * seed + n) for n in range(3))
+        for prepare in (np.ascontiguousarray, np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]):
+            given = [prepare(a) for a in (x, dy, h)]
+            for beta in ({}, {"beta": 2.0}, {"beta": np.arange(6.0)}):
+                inputs = {"x": x, "g.y": dy, "h.x": h, "p.beta": beta.get("beta", 1.5)}
+
+                def expected(variant, inputs=inputs):
+                    program = square.program(variant, "f32")
+                    return interpret(program, {entry.name: inputs[entry.name] for entry in program.inputs})
+
+                assert_same_bits(square(given[0], **beta), expected("forward")["y"])
+                y, slope = square.forward_and_derivative(given[0], **beta)
+                assert_same_bits(y, expected("derivative")["y"])
+                assert_same_bits(slope, expected("derivative")["d.x"])
+                gradients = square.backward(*given[:2], **beta)
+                assert_same_bits(gradients.x, expected("backward")["d.x"])
+                second = square.double_backward(*given, **beta)
+                assert_same_bits(second.x, expected("double_backward")["d.x"])
+                assert_same_bits(second.dy, expected("double_backward")["d.g.y"])
+                if np.ndim(beta.get("beta", 0)) == 0:
+                    assert type(gradients.beta) is float and gradients.beta == expected("backward")["d.p.beta"]
+                    assert second.beta == expected("double_backward")["d.p.beta"]
+        a, b = samples((4, 6), seed=seed), samples((4, 6), seed=seed + 50).copy(order="F")
+        for _ in range(2):
+            gradients = product.backward(a, b, b)
+            assert_same_bits(gradients.a, b * b)
+            assert_same_bits(gradients.b, b * a)
+    with pytest.raises(ArgumentError, match="no parameter"):
+        square(x, gamma=1.0)
+    assert square.backward(x, dy, beta=np.float32(2)).beta.dtype == np.float32

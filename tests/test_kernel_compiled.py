@@ -144,3 +144,14 @@ def test_a_warm_process_neither_parses_nor_compiles(tmp_path, monkeypatch):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     damaged = subprocess.run([sys.executable, "-c", WARM], capture_output=True, text=True, check=True)
     assert damaged.stdout == runs[0].stdout and "sympy" in damaged.stderr
+
+
+def test_debugging_says_what_was_cached_and_emitted(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACTCOMP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("ACTCOMP_DEBUG", "9")
+    code = "import actcomp as ac\nac.compile('x*x')(2.0)"
+    first, second = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(2))
+    assert first.returncode == second.returncode == 0
+    assert "compiled in" in first.stderr and "from the cache" in second.stderr
+    for words in ("define void @block", "\tret"):
+        assert words in first.stderr and words in second.stderr

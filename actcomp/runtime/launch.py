@@ -120,15 +120,22 @@ def fresh(like: Array, shape: Shape, inputs: Sequence[Array]) -> Array:
 
 def launch(native: Native, operands: Sequence[Array], shape: Shape, uniforms: Any) -> dict[str, float]:
     """Runs the kernel over the operands (its element inputs, then outputs) broadcast to the shape; gives the sums."""
-    walked, strides, offsets = _plan(shape, tuple(_lie(array) for array in operands), bool(native.sums))
-    if len(walked) > MAX_AXES:
-        raise ShapeError(f"{len(walked)} axes that cannot be joined; {MAX_AXES} are the most", do="pass copies")
+    walked, strides, offsets = plan_of(operands, shape, bool(native.sums))
     addresses = [array.address + offset for array, offset in zip(operands, offsets, strict=True)]
     return dict(zip(native.sums, native.run(addresses, walked, strides, uniforms), strict=True))
 
 
+def plan_of(operands: Sequence[Array], shape: Shape, ordered: bool) -> _Plan:
+    """Shape and strides for Native.run (no strides: all contiguous), and what to add to the addresses."""
+    plan = _plan(shape, tuple(_lie(array) for array in operands), ordered)
+    if len(plan[0]) > MAX_AXES:
+        raise ShapeError(f"{len(plan[0])} axes that cannot be joined; {MAX_AXES} are the most", do="pass copies")
+    return plan
+
+
 # How one operand lies in memory: shape, strides, size of an element.
 _Lie = tuple[Shape, Shape, int]
+_Plan = tuple[Shape, tuple[Shape, ...] | None, Shape]
 
 
 def _lie(array: Array) -> _Lie:
@@ -143,8 +150,7 @@ def _fresh_strides(shape: Shape, inputs: tuple[_Lie, ...]) -> Shape:
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(shape: Shape, operands: tuple[_Lie, ...], ordered: bool) -> tuple[Shape, tuple[Shape, ...] | None, Shape]:
-    """Shape and strides for Native.run (no strides: all contiguous), and what to add to the addresses."""
+def _plan(shape: Shape, operands: tuple[_Lie, ...], ordered: bool) -> _Plan:
     strides = [layout.broadcast_strides(own, steps, shape) for own, steps, _ in operands]
     plan = layout.walk(shape, strides, ordered=ordered)
     flat = all(
