@@ -97,7 +97,7 @@ def test_errors_point_at_the_place(text, place, advice):
         "1e999*x",
         "9" * 5_000 + "*x",
         "x*e**e**e**e**e",
-        "sin(" * 70 + "x" + ")" * 70,
+        "sin(" * 120 + "x" + ")" * 120,
     ],
     ids=lambda text: text[:16],
 )

@@ -200,8 +200,9 @@ def number_into_polynomial(node: sp.Mul) -> Any:
 
 
 # Functions that decay, so that a product with them cannot overflow by having them outside.
-_DECAYING = (
-    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.sech2, fn.tanh_softplus, fn.dtanh_softplus, fn.Phi, fn.phi,
+DECAYING = (
+    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.dtanh_softplus, fn.Phi,
+    fn.phi,
 )  # fmt: skip
 
 
@@ -210,7 +211,7 @@ def common_factor(node: sp.Add) -> Any:
     terms = [dict(factor.as_base_exp() for factor in sp.Mul.make_args(term)) for term in node.args]
     common = sp.Integer(1)
     for base, exponent in terms[0].items():
-        if isinstance(base, (sp.Symbol, *_DECAYING)) and all(base in term for term in terms):
+        if isinstance(base, (sp.Symbol, *DECAYING)) and all(base in term for term in terms):
             exponents = [exponent, *(term[base] for term in terms[1:])]
             if all(e.is_Integer and e > 0 for e in exponents):
                 common *= base ** min(exponents)

@@ -58,7 +58,7 @@ def _kind(operation: Operation, operands: list[str]) -> str:
     if operation.type not in FLOATS:
         return ""
     if operation.name == "call":
-        return "pure" if ELEMENTARY[operation.payload[0]].vanishes is not None else ""
+        return "pure" if ELEMENTARY[operation.payload[0]].vanishes else ""
     if operation.name == "mul":
         if operands == ["pure", "pure"]:
             return "pure"

@@ -178,11 +178,11 @@ class Tracer:
         return sorted(factors, key=rank)
 
     def _decays(self, term: Any) -> bool:
-        return term.has(*(function for function, name in CALL_NAMES.items() if ELEMENTARY[name].vanishes is not None))
+        return term.has(*(function for function, name in CALL_NAMES.items() if ELEMENTARY[name].vanishes))
 
     def _vanishes(self, value: Value) -> bool:
         operation = self.builder.operations[value.index]
-        return operation.name == "call" and ELEMENTARY[operation.payload[0]].vanishes is not None
+        return operation.name == "call" and ELEMENTARY[operation.payload[0]].vanishes
 
     def _multiply(self, factors: list[Value]) -> Value:
         product = factors[0]

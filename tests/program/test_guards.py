@@ -68,3 +68,11 @@ def test_bits_change_only_where_a_factor_is_tiny():
         bare = interpret(unguarded(text), {"x": x})["y"]
         guarded = interpret(build_program(ac.activation(text), "forward", "f32"), {"x": x})["y"]
         assert (bare.view(np.int32) == guarded.view(np.int32)).all()
+
+
+def test_the_calculus_and_the_table_agree_on_what_decays():
+    from actcomp.calculus.stabilise import DECAYING
+    from actcomp.program.elementary import ELEMENTARY
+    from actcomp.program.trace import CALL_NAMES
+
+    assert {CALL_NAMES[function] for function in DECAYING} == {row.name for row in ELEMENTARY.values() if row.vanishes}
