@@ -42,15 +42,15 @@ def sample(f: Activation, dtype: str, elements: int) -> tuple[list[Any], Any]:
 
 
 def nanoseconds(call: Callable[[], Any], elements: int, seconds: float) -> float:
-    """The median time per element, after two calls that do not count, within about the given time."""
+    """The median time per element over as many calls as take the given time, three at least; the first two do not
+    count."""
     call()
     start = time.perf_counter()
     call()
-    once = max(time.perf_counter() - start, 1e-7)
-    repeats = int(min(max(seconds / once, 3), 1000))
-    inner = max(1, int(2e-5 / once))  # a clock read costs as much as a short call
-    times = []
-    for _ in range(repeats):
+    inner = max(1, int(2e-5 / max(time.perf_counter() - start, 1e-7)))  # a clock read costs as much as a short call
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
         for _ in range(inner):
             call()
