@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..calculus.limits import limits_at_infinity
 from .case import NEUTRAL, Case
 from .formats import FORMATS, round_to, ulp
-from ..calculus.limits import limits_at_infinity
 from .reference import Key
 from .report import Check, hexadecimal
 

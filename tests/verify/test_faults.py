@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -232,14 +230,3 @@ def test_a_fault_shows_where_it_is():
     assert abs(place) > 20
     assert float(wrong_sign(np.array([place]))[0]) == float.fromhex(failure.actual)
     assert float(swish(np.array([place]))[0]) == np.float32(float.fromhex(failure.expected))
-
-
-def planted(program, change):
-    """The Program with its first operation that ``change`` changes (gives another operation for) replaced."""
-    operations = list(program.operations)
-    for index, operation in enumerate(operations):
-        other = change(operation)
-        if other is not None and other != operation:
-            operations[index] = other
-            return replace(program, operations=tuple(operations))
-    raise AssertionError("nothing to change")
