@@ -46,6 +46,7 @@ def test_compile(run):
 
 
 def test_compile_json(run, tmp_path):
+    pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     picture = tmp_path / "swish.png"
     status, out, _ = run(
         "compile", "x*sigmoid(beta*x)", "--param", "beta=1.5", "--dtype", "f64", "--plot", str(picture), "--json",
@@ -148,6 +149,8 @@ def test_bench(run):
     ],
 )
 def test_errors_are_messages(run, arguments, words):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     status, out, err = run(*arguments)
     assert status == 2
     assert out == ""
