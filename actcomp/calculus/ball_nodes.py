@@ -54,6 +54,14 @@ def exact_ball(value: Any) -> Any:
     return arb(value)
 
 
+def exact_rational(value: Any) -> sp.Rational:
+    """The exact number (float, int, Fraction, exact arb) in SymPy."""
+    if isinstance(value, arb):
+        mantissa, exponent = value.man_exp()
+        return sp.Rational(int(mantissa)) * sp.Integer(2) ** int(exponent)
+    return sp.Rational(Fraction(value))
+
+
 class Compiler:
     """Turns each node into a closure; nodes used more than once keep their value in a slot of the frame."""
 
@@ -273,9 +281,8 @@ def _sign(ball: Any, expression: Any, point: Point) -> int:
     if not point.exact or not ball.is_finite():
         raise Undecided
     difference = expression[0] - expression[1] if isinstance(expression, tuple) else expression
-    exact = fn.expand_definitions(difference).subs(
-        {key: sp.Rational(Fraction(value)) for key, value in point.values.items()}
-    )
+    values = {key: exact_rational(value) for key, value in point.values.items()}
+    exact = fn.expand_definitions(difference).subs(values)
     if exact.is_zero or sp.simplify(exact).is_zero:
         return 0
     raise Undecided

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import sympy as sp
-from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
+from sympy.logic.boolalg import ITE, And, BooleanFalse, BooleanTrue, Not, Or
 
 from .. import functions as fn
 from ..calculus.stabilise import as_monomial
@@ -252,6 +252,9 @@ class Tracer:
             return result
         if isinstance(test, Not):
             return ~self._condition(test.args[0])
+        if isinstance(test, ITE):  # what SymPy makes of a comparison with a Piecewise
+            asked, yes, no = map(self._condition, test.args)
+            return self.builder.select(asked, yes, no)
         left, right = self.value(test.lhs), self.value(test.rhs)
         if isinstance(test, sp.StrictLessThan):
             return left < right
@@ -297,7 +300,7 @@ def nan_carriers(node: Any) -> set[sp.Symbol]:
 
 
 def _operands(test: Any) -> list[Any]:
-    if isinstance(test, (And, Or, Not)):
+    if isinstance(test, (And, Or, Not, ITE)):
         return [side for part in test.args for side in _operands(part)]
     return [test.lhs, test.rhs] if getattr(test, "is_Relational", False) else []
 
