@@ -38,12 +38,12 @@ def as_polynomial(node: Any) -> tuple[sp.Symbol, dict[int, Any]] | None:
     symbol = next(iter(node.free_symbols))
     for term in sp.Add.make_args(sp.expand(node)):
         if term.is_number:
-            coefficients[0] = term
+            coefficients[0] = coefficients.get(0, 0) + term  # irrational terms stay apart in a sum
             continue
         monomial = as_monomial(term)
         if monomial is None:
             return None
-        coefficients[monomial[1]] = monomial[2]
+        coefficients[monomial[1]] = coefficients.get(monomial[1], 0) + monomial[2]
     return (symbol, coefficients) if max(coefficients, default=0) > 1 else None
 
 
