@@ -58,16 +58,16 @@ def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="2^20 elements, float32, four functions")
     parser.add_argument("--threads", type=int, default=0, help="processors to use (default: all)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 12, 16, 20, 22, 24], help="powers of two")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 12, 16, 20, 24], help="powers of two")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"])
-    parser.add_argument("--functions", nargs="+", default=list(FORMULAS), choices=list(FORMULAS))
+    parser.add_argument("--functions", nargs="+", choices=list(FORMULAS))
     parser.add_argument("--seconds", type=float, default=1.5, help="time for each cell")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile and jax.jit")
     parser.add_argument("--out", help="file name under benchmarks/results")
     options = parser.parse_args()
     if options.quick:
         options.sizes, options.dtypes = [20], ["float32"]
-        options.functions = ["silu", "gelu", "mish", "softplus"]
+    options.functions = options.functions or (["silu", "gelu", "mish", "softplus"] if options.quick else list(FORMULAS))
     return options
 
 
