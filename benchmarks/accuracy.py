@@ -1,4 +1,4 @@
-"""The worst error of every catalog function, its derivative and its second derivative, and of torch and JAX beside them.
+"""The worst error of every catalog function, its first and its second derivative, and of torch and JAX beside them.
 
     python benchmarks/accuracy.py                  # writes benchmarks/results/accuracy.json and docs/accuracy.md
     python benchmarks/accuracy.py --count 20000    # more inputs
@@ -24,6 +24,18 @@ import actcomp as ac
 
 HERE = Path(__file__).parent
 SUBJECTS = ("f", "f'", "f''")
+HEADER = """\
+# Accuracy
+
+The worst error over {count} inputs a cell, hard regions included, judged by ball arithmetic. Written by
+`python benchmarks/accuracy.py`; do not edit.
+
+Each cell: mixed error / plain ulp. The mixed error is |y - f(x)| / (ulp(f(x)) + |f'(x)| ulp(x)); the contract is 4.
+Near a zero of f, plain ulp is large for every library that computes in the type of the result. `inf`: NaN or infinity
+where there is a value, or the other way round. JAX flushes subnormals on the CPU, and that counts. The last column
+names checks of `ac.verify` that failed besides accuracy: special values, linearity in dy, equal bits in body and tail.
+
+"""
 
 
 def main() -> None:
@@ -58,7 +70,8 @@ def peer_report(peer: str, name: str, count: int) -> Any:
 
         def backward(x: Any, dy: Any) -> Any:
             leaf = torch.from_numpy(np.ascontiguousarray(x)).requires_grad_()
-            return torch.autograd.grad(formula.torch(torch, leaf), leaf, torch.from_numpy(np.ascontiguousarray(dy)))[0].numpy()
+            cotangent = torch.from_numpy(np.ascontiguousarray(dy))
+            return torch.autograd.grad(formula.torch(torch, leaf), leaf, cotangent)[0].numpy()
     else:
         import jax
         import jax.numpy as jnp
@@ -97,16 +110,7 @@ def write(rows: list[dict[str, Any]], count: int) -> None:
 
 def markdown(rows: list[dict[str, Any]], count: int) -> str:
     lines = [
-        "# Accuracy",
-        "",
-        f"The worst error over {count} inputs a cell, hard regions included, judged by ball arithmetic. Written by",
-        "`python benchmarks/accuracy.py`; do not edit.",
-        "",
-        "Each cell: mixed error / plain ulp. The mixed error is |y - f(x)| / (ulp(f(x)) + |f'(x)| ulp(x)); the contract is 4.",
-        "Near a zero of f, plain ulp is large for every library that computes in the type of the result. `inf`: NaN or infinity",
-        "where there is a value, or the other way round. JAX flushes subnormals on the CPU, and that counts. The last column names",
-        "checks of `ac.verify` that failed besides accuracy: special values, linearity in dy, equal bits in body and tail.",
-        "",
+        *HEADER.format(count=count).splitlines(),
         "| function | library | dtype | f | f' | f'' | also wrong |",
         "|---|---|---|---:|---:|---:|---|",
     ]
