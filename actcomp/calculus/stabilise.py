@@ -186,7 +186,9 @@ def as_monomial(term: Any) -> tuple[sp.Symbol, int, Any] | None:
 
 
 def _is_polynomial(node: Any) -> bool:
-    return isinstance(node, sp.Add) and all(term.is_number or as_monomial(term) for term in node.args)
+    if not isinstance(node, sp.Add) or node.is_number:  # 1 + sqrt(2) is a coefficient, no polynomial to distribute into
+        return False
+    return all(term.is_number or as_monomial(term) for term in node.args)
 
 
 def number_into_polynomial(node: sp.Mul) -> Any:
