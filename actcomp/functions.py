@@ -106,12 +106,25 @@ class tanh_softplus(RealFunction):
         return sp.tanh(sp.log(1 + sp.exp(x)))
 
 
-class dtanh_softplus(RealFunction):
-    """The derivative of tanh_softplus, (1 - tanh_softplus(x)**2) sigmoid(x); decays like exp(x) and 4 exp(-2 x)."""
+class dlog_tanh_softplus(RealFunction):
+    """The logarithmic derivative of tanh_softplus, T'/T for T = tanh_softplus.
+
+    4 (1 + e) / ((e**2 + 2e + 2) (e + 2)) with e = exp(x): near 1 on the left, so that mish' = T + x T' is
+    T (1 + x T'/T) without the cancellation; decays like 4 exp(-2 x) on the right.
+    """
 
     @classmethod
     def definition(cls, x: Any) -> sp.Expr:
-        return sigmoid.definition(x) / sp.cosh(sp.log(1 + sp.exp(x))) ** 2
+        e = sp.exp(x)
+        return 4 * (1 + e) / ((e**2 + 2 * e + 2) * (e + 2))
+
+
+class one_plus_sin2(RealFunction):
+    """1 + sin(2x) = (sin(x) + cos(x))**2, the slope of snake: by the square where the sum would cancel."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return 1 + sp.sin(2 * x)
 
 
 class Phi(RealFunction):

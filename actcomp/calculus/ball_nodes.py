@@ -359,11 +359,11 @@ def _tanh_softplus(value: Any) -> Any:
     return growth / (growth + 2)
 
 
-def _dtanh_softplus(value: Any) -> Any:
+def _dlog_tanh_softplus(value: Any) -> Any:
     decayed, positive = _negative_half(value)
     if positive:
-        return 4 * decayed**2 * (1 + decayed) / (1 + 2 * decayed + 2 * decayed**2) ** 2
-    return 4 * decayed * (1 + decayed) / (decayed * (decayed + 2) + 2) ** 2
+        return 4 * decayed**2 * (1 + decayed) / ((1 + 2 * decayed + 2 * decayed**2) * (1 + 2 * decayed))
+    return 4 * (1 + decayed) / ((decayed * (decayed + 2) + 2) * (decayed + 2))
 
 
 def _normal_tail(value: Any) -> Any:
@@ -393,7 +393,8 @@ _UNARY: dict[type, Callable[[Any], Any]] = {
     fn.sech2: _sech2,
     fn.tanhshrink: lambda v: v - _tanh(v),
     fn.tanh_softplus: _tanh_softplus,
-    fn.dtanh_softplus: _dtanh_softplus,
+    fn.one_plus_sin2: lambda value: 1 + (2 * value).sin(),
+    fn.dlog_tanh_softplus: _dlog_tanh_softplus,
     fn.Phi: _normal_tail,
     fn.phi: _normal_density,
 }

@@ -36,8 +36,12 @@ PARTIALS: dict[type, Callable[..., tuple[sp.Expr, ...]]] = {
     fn.softplus: lambda u: (fn.sigmoid(u),),
     fn.sech2: lambda u: (-2 * fn.sech2(u) * sp.tanh(u),),
     fn.tanhshrink: lambda u: (sp.tanh(u) ** 2,),
-    fn.tanh_softplus: lambda u: (fn.dtanh_softplus(u),),
-    fn.dtanh_softplus: lambda u: (fn.dtanh_softplus(u) * (fn.sigmoid(-u) - 2 * fn.tanh_softplus(u) * fn.sigmoid(u)),),
+    fn.tanh_softplus: lambda u: (fn.tanh_softplus(u) * fn.dlog_tanh_softplus(u),),
+    fn.dlog_tanh_softplus: lambda u: (
+        fn.dlog_tanh_softplus(u)
+        * (fn.sigmoid(-u) - 2 * fn.tanh_softplus(u) * fn.sigmoid(u) - fn.dlog_tanh_softplus(u)),
+    ),
+    fn.one_plus_sin2: lambda u: (2 * (sp.cos(u) - sp.sin(u)) * (sp.cos(u) + sp.sin(u)),),
     fn.Phi: lambda u: (fn.phi(u),),
     fn.phi: lambda u: (-u * fn.phi(u),),
     fn.maximum: lambda a, b: (_step(a, b), 1 - _step(a, b)),

@@ -158,7 +158,7 @@ def linear_minus_tanh(node: sp.Add) -> Any:
 
 
 def one_plus_double_sine(node: sp.Add) -> Any:
-    """c (1 +- 2 sin(u) cos(u)) = c (sin(u) +- cos(u))**2."""
+    """c (1 +- 2 sin(u) cos(u)) = c one_plus_sin2(+-u)."""
     constant = next((term for term in node.args if term.is_number), None)
     if constant is None:
         return None
@@ -169,7 +169,7 @@ def one_plus_double_sine(node: sp.Add) -> Any:
         sine, cosine = sorted(rest.args, key=lambda factor: isinstance(factor, sp.cos))
         if isinstance(sine, sp.sin) and isinstance(cosine, sp.cos) and sine.args == cosine.args:
             sign = sp.sign(coefficient * constant)
-            return node - constant - term + constant * (sine + sign * cosine) ** 2
+            return node - constant - term + constant * fn.one_plus_sin2(sign * sine.args[0])
     return None
 
 
@@ -203,7 +203,7 @@ def number_into_polynomial(node: sp.Mul) -> Any:
 
 # Functions that decay, so that a product with them cannot overflow by having them outside.
 DECAYING = (
-    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.dtanh_softplus, fn.Phi,
+    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.dlog_tanh_softplus, fn.Phi,
     fn.phi,
 )  # fmt: skip
 
@@ -217,7 +217,11 @@ def common_factor(node: sp.Add) -> Any:
             exponents = [exponent, *(term[base] for term in terms[1:])]
             if all(e.is_Integer and e > 0 for e in exponents):
                 common *= base ** min(exponents)
-    return common * stabilise(sp.Add(*(term / common for term in node.args))) if common != 1 else None
+    if common == 1:
+        return None
+    rest = sp.Add(*(term / common for term in node.args))
+    expanded = sp.expand_mul(rest)
+    return common * stabilise(expanded if expanded.count_ops() < rest.count_ops() else rest)
 
 
 RULES: tuple[tuple[type, Rule], ...] = (

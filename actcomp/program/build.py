@@ -72,7 +72,7 @@ class _Maker:
         self.parameters = tuple(p.symbol for p in activation.parameters)
         values: dict[sp.Symbol, Value] = {s: self.builder.input(str(s), type) for s in self.inputs}
         values |= {s: self.builder.input(f"p.{s}", type, "uniform") for s in self.parameters}
-        self.tracer = Tracer(self.builder, type, values, compensate=variant == "double_backward")
+        self.plain, self.sharp = (Tracer(self.builder, type, values, compensate=sharp) for sharp in (False, True))
         self.expression = stabilise(activation.expression)
         self.slopes: dict[sp.Symbol, sp.Expr] = {}
         self.infinity: Infinity | None = None
@@ -86,8 +86,12 @@ class _Maker:
 
     def value(self, expression: sp.Expr, order: int) -> Value:
         """The value of f or of its derivative of this order in the inputs."""
-        value = self.tracer.value(expression)
+        value = self.tracer(order).value(expression)
         return value if self.infinity is None else self.infinity.settle(value, order)
+
+    def tracer(self, order: int) -> Tracer:
+        """Second derivatives carry their rounding errors, and first ones in float64, where bandwidth allows it."""
+        return self.sharp if order == 2 or (order == 1 and self.type == "f64") else self.plain
 
     def forward(self) -> None:
         self.builder.output("y", self.value(self.expression, 0))
@@ -102,7 +106,7 @@ class _Maker:
         for symbol in self.inputs:
             self.builder.output(f"d.{symbol}", dy * self.value(self.slope(symbol), 1))
         for symbol in self.parameters:
-            self.builder.output(f"d.p.{symbol}", dy * self.tracer.value(self.slope(symbol)), "sum")
+            self.builder.output(f"d.p.{symbol}", dy * self.tracer(1).value(self.slope(symbol)), "sum")
 
     def double_backward(self) -> None:
         dy = self.builder.input("g.y", self.type)
@@ -123,7 +127,7 @@ class _Maker:
         total = None
         for symbol in self.inputs:
             second = self.differentiate(self.slope(symbol), by)
-            term = h[symbol] * (self.value(second, 2) if by in self.inputs else self.tracer.value(second))
+            term = h[symbol] * (self.value(second, 2) if by in self.inputs else self.tracer(2).value(second))
             total = term if total is None else total + term
         assert total is not None
         return total

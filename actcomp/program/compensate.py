@@ -63,6 +63,47 @@ def evaluate_with_error(x: Value, coefficients: Mapping[int, Fraction]) -> tuple
 Pair = tuple[Value, Value | None]
 
 
+def sigmoid_pair(u: Value) -> Pair:
+    """sigmoid(u), for u > 0 as 1 - sigmoid(-u)."""
+    call, right = u.builder.call, u > 0.0
+    return _near_one(select(right, 1.0, call("sigmoid", u)), select(right, call("sigmoid", -u), 0.0))
+
+
+def tanh_pair(u: Value) -> Pair:
+    """tanh(u), beyond 1 as 1 - 2 sigmoid(-2u), below -1 as the opposite."""
+    call = u.builder.call
+    far, rest = abs(u) > 1.0, 2.0 * call("sigmoid", -abs(u + u))
+    head = select(far, select(u > 0.0, 1.0, u.builder.const(-1.0, u.type)), call("tanh", u))
+    return _near_one(head, select(far, select(u > 0.0, rest, -rest), 0.0))
+
+
+def tanh_softplus_pair(u: Value) -> Pair:
+    """tanh_softplus(u), for u > 0 as 1 less its rest."""
+    call = u.builder.call
+    return _near_one(select(u > 0.0, 1.0, call("tanh_softplus", u)), call("tanh_softplus_rest", u))
+
+
+def log_slope_pair(u: Value) -> Pair:
+    """dlog_tanh_softplus(u), for u < 0 as 1 less its rest."""
+    call = u.builder.call
+    return _near_one(select(u < 0.0, 1.0, call("dlog_tanh_softplus", u)), call("dlog_tanh_softplus_rest", u))
+
+
+def _near_one(head: Value, rest: Value) -> Pair:
+    """head - rest with the rounding error, for abs(rest) <= abs(head)."""
+    total = head - rest
+    return total, (head - total) - rest
+
+
+# Functions that come close to 1: as a float they lose what their distance from it has to say.
+SATURATING: dict[type, Callable[[Value], Pair]] = {
+    fn.sigmoid: sigmoid_pair,
+    sp.tanh: tanh_pair,
+    fn.tanh_softplus: tanh_softplus_pair,
+    fn.dlog_tanh_softplus: log_slope_pair,
+}
+
+
 def pair_sum(terms: Sequence[Pair]) -> Pair:
     """The sum with the rest that its float leaves."""
     high, low = terms[0]

@@ -17,6 +17,9 @@ from .program import Operation, Program
 
 # Below this a vanishing factor counts as tiny: its bits are all there, and everything that follows is small.
 TINY_EXPONENT = {"f32": -100, "f64": -960}
+# A factor of another input may be as large as the vanishing one is small: it is brought down by so much, for which the
+# vanishing factor is lifted further. With SCALE the sum is at most the largest exponent.
+RESERVE = {"f32": 67, "f64": 512}
 
 
 def guard_vanishing(program: Program) -> Program:
@@ -72,11 +75,22 @@ def _kind(operation: Operation, operands: list[str]) -> str:
     return ""
 
 
+def _dependences(program: Program) -> list[frozenset[str]]:
+    """The inputs that each value is computed from."""
+    found: list[frozenset[str]] = []
+    for operation in program.operations:
+        own = {operation.payload} if operation.name == "input" else set()
+        found.append(frozenset(own.union(*(found[operand] for operand in operation.operands))))
+    return found
+
+
 class _Guards:
     """Writes the scaled forms. Originals are indices of the Program, copies the values already written."""
 
     def __init__(self, program: Program, kinds: list[str], copies: list[Value]) -> None:
         self.program, self.kinds, self.copies = program, kinds, copies
+        self.depends = _dependences(program)
+        self.reserve = 0
 
     def guarded(self, index: int) -> Value:
         usual = self.copies[index]
@@ -84,6 +98,7 @@ class _Guards:
             return usual
         builder, scale = usual.builder, SCALE[usual.type]
         tiny = self._tiny(index)
+        self.reserve = RESERVE[usual.type] // max(1, self._independent_factors(index))
         scaled = self._scaled(index, scale) * (2.0**-scale)
         if self._leaves(index) == 1 and self._is_product(index):
             return builder.rare(tiny, usual, scaled)
@@ -107,6 +122,19 @@ class _Guards:
             return 1
         counts = [self._leaves(operand) for operand in below]
         return sum(counts) if operation.name == "mul" else max(counts)
+
+    def _independent(self, vanishing: int, other: int) -> bool:
+        """Whether the factor may be large where the vanishing one is tiny: it has an input that the other lacks."""
+        return not self.depends[other] <= self.depends[vanishing]
+
+    def _independent_factors(self, index: int) -> int:
+        below = self._vanishing_operands(index)
+        if not below:
+            return 0
+        count = max(self._independent_factors(operand) for operand in below)
+        others = [o for o in self.program.operations[index].operands if o not in below]
+        is_product = self.program.operations[index].name == "mul"
+        return count + (is_product and any(self._independent(below[0], other) for other in others))
 
     def _tiny(self, index: int) -> Value:
         """Where the value is far below the other factors' bits: any factor of a product, every term of a sum."""
@@ -149,7 +177,7 @@ class _Guards:
             operands = tuple(self.copies[operand] for operand in operation.operands)
             return builder.emit("call", operands, operation.type, (function, already + scale))
         if operation.name in ("add", "sub"):
-            left, right = (self._scaled(operand, scale) for operand in operation.operands)
+            left, right = (self._scaled_term(operand, scale) for operand in operation.operands)
             return left + right if operation.name == "add" else left - right
         if operation.name == "neg":
             return -self._scaled(operation.operands[0], scale)
@@ -165,8 +193,18 @@ class _Guards:
                 return self._finite_product(left, right)
             return self._finite_product(right, left)
         vanishing, other = (first, second) if self.kinds[first] else (second, first)
-        return self._finite_product(self._scaled(vanishing, scale), self.copies[other])
+        factor = self.copies[other]
+        if scale and self._independent(vanishing, other):
+            return self._finite_product(self._scaled(vanishing, scale + self.reserve), factor * 2.0**-self.reserve)
+        return self._finite_product(self._scaled(vanishing, scale), factor)
 
+
+    def _scaled_term(self, index: int, scale: int) -> Value:
+        """A term that is small by its other factor alone is right as it is; its vanishing factor may be large."""
+        if scale == 0 or self.kinds[index] != "mixed" or self.program.operations[index].name in ("add", "sub"):
+            return self._scaled(index, scale)
+        usual = self.copies[index]
+        return usual.builder.select(self._tiny(index), self._scaled(index, scale), usual * 2.0**scale)
 
     def _finite_product(self, vanishing: Value, factor: Value) -> Value:
         """The product, in which a zero wins over a factor that is infinite, or NaN though no input is."""

@@ -17,6 +17,7 @@ from ..errors import UnsupportedExpression
 from .builder import Builder, Value
 from .compensate import (
     LOGARITHMIC_SLOPES,
+    SATURATING,
     Pair,
     as_polynomial,
     evaluate_with_error,
@@ -39,10 +40,12 @@ CALL_NAMES: dict[type, str] = {
         function: function.__name__
         for function in (
             fn.expm1, fn.log1p, fn.sigmoid, fn.dsigmoid, fn.logsigmoid, fn.softplus, fn.sech2,
-            fn.tanhshrink, fn.tanh_softplus, fn.dtanh_softplus, fn.Phi, fn.phi,
+            fn.tanhshrink, fn.tanh_softplus, fn.dlog_tanh_softplus, fn.one_plus_sin2, fn.Phi, fn.phi,
         )
     },
 }  # fmt: skip
+
+_BOUNDED = (sp.tanh, sp.sin, sp.cos, sp.atan, sp.erf, sp.sign)
 
 
 class Tracer:
@@ -108,6 +111,8 @@ class Tracer:
             return pair_product([self._pair(factor) for factor in node.args])
         if isinstance(node, sp.Pow) and node.exp in (2, 3, 4):
             return pair_product([self._pair(node.base)] * int(node.exp))
+        if type(node) in SATURATING:
+            return SATURATING[type(node)](self.value(node.args[0]))
         return self.value(node), None
 
     def _exact_polynomial(self, symbol: sp.Symbol, coefficients: dict[int, Any]) -> tuple[Value, Value]:
@@ -152,7 +157,7 @@ class Tracer:
                 below.append(self._power(factor.base, -factor.exp))
             else:
                 above.append((factor, self.value(factor)))
-        numerator = self._multiply([value for _, value in self._ordered(above)]) if above else None
+        numerator = self._multiply([self._multiply(group) for group in self._grouped(above)]) if above else None
         negated = coefficient == -1
         if coefficient not in (1, -1):
             constant = self.number(coefficient)
@@ -163,19 +168,24 @@ class Tracer:
             numerator = -numerator
         return numerator / self._multiply(below) if below else numerator
 
-    def _ordered(self, factors: list[tuple[Any, Value]]) -> list[tuple[Any, Value]]:
-        """Vanishing functions first, then what depends on the same symbols, then the rest.
+    def _grouped(self, factors: list[tuple[Any, Value]]) -> list[list[Value]]:
+        """Vanishing functions with what is unbounded in the same symbols, then the rest.
 
-        An infinite factor then meets the whole vanishing product, and a large one of another input cannot overflow
-        before the product is small.
+        An infinite factor then meets the whole vanishing product; a large one of another input cannot overflow before
+        that is small; and bounded factors meet it before they can make the product subnormal.
         """
         symbols = set().union(*(node.free_symbols for node, value in factors if self._vanishes(value)))
-
-        def rank(factor: tuple[Any, Value]) -> int:
-            node, value = factor
-            return 0 if self._vanishes(value) else 2 - bool(node.free_symbols & symbols)
-
-        return sorted(factors, key=rank)
+        first: list[Value] = []
+        shared: list[Value] = []
+        rest: list[Value] = []
+        for node, value in factors:
+            if self._vanishes(value):
+                first.append(value)
+            elif node.free_symbols & symbols and not isinstance(node, _BOUNDED):
+                shared.append(value)
+            else:
+                rest.append(value)
+        return [group for group in (first + shared, rest) if group]
 
     def _decays(self, term: Any) -> bool:
         return term.has(*(function for function, name in CALL_NAMES.items() if ELEMENTARY[name].vanishes))

@@ -58,6 +58,15 @@ def gate_complement(x: Any) -> Any:
     return 4 * (n + 1) / (n + 2) ** 2
 
 
+
+def log_slope(x: Any) -> Any:
+    return gate_complement(x) * s(x) / gate(x)
+
+
+def log_slope_slope(x: Any) -> Any:
+    return log_slope(x) * (s(-x) - 2 * gate(x) * s(x) - log_slope(x))
+
+
 LOG2 = math.log(2)
 CASES = {
     "sigmoid": Case(s, lambda x: s(x) * s(-x), (0.0, 0.5, 0.5, 1.0)),
@@ -68,11 +77,7 @@ CASES = {
     "sech2": Case(lambda x: x.sech() ** 2, lambda x: 2 * x.sech() ** 2 * x.tanh(), (0.0, 1.0, 1.0, 0.0), "even"),
     "tanhshrink": Case(lambda x: x - x.tanh(), lambda x: x.tanh() ** 2, (-INF, -0.0, 0.0, INF), "odd"),
     "tanh_softplus": Case(gate, lambda x: gate_complement(x) * s(x), (0.0, 0.6, 0.6, 1.0)),
-    "dtanh_softplus": Case(
-        lambda x: gate_complement(x) * s(x),
-        lambda x: gate_complement(x) * s(x) * (s(-x) - 2 * gate(x) * s(x)),
-        (0.0, 0.32, 0.32, 0.0),
-    ),
+    "dlog_tanh_softplus": Case(log_slope, log_slope_slope, (1.0, 8 / 15, 8 / 15, 0.0)),
 }
 
 
@@ -100,8 +105,8 @@ def mixed(case: Case, error: float, x: Any) -> float:
     return error / (1 + abs(float(case.slope(ball))) * ratio)
 
 
-DIVISIONS = {"softplus": 0, "logsigmoid": 0, "dtanh_softplus": 2}  # where not 1
-MIXED = {"dtanh_softplus": 3.5}  # where not 2
+DIVISIONS = {"softplus": 0, "logsigmoid": 0}  # where not 1
+MIXED = {"dlog_tanh_softplus": 3.5}  # where not 2
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -215,7 +220,7 @@ def test_bound_notices_a_wrong_coefficient(name: str, type_: str, monkeypatch: p
     ("names", "divisions"),
     [
         (("sigmoid", "dsigmoid"), 2),
-        (("tanh_softplus", "dtanh_softplus"), 2),
+        (("tanh_softplus", "dlog_tanh_softplus"), 2),
         *(((name,), DIVISIONS.get(name, 1)) for name in CASES),
     ],
 )

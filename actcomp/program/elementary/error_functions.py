@@ -10,9 +10,11 @@ exponential's reduced argument, and the roundings of the last steps are found ou
 
 from __future__ import annotations
 
+import math
+
 from ..builder import Value, fma, horner, rare, select
 from .exponential import EXP, power_of_two, reduce_exponential, with_sign_of
-from .normal import EXP2, shifted
+from .normal import EXP2, LIFT, cut, shifted
 from .registry import Elementary
 from .tables import LAYOUT, hex_floats
 
@@ -57,10 +59,8 @@ DENOMINATOR = {"f32": DENOMINATOR_F32, "f64": DENOMINATOR_F64}
 
 SPLIT = 0.9
 ERF_END = {"f32": 3.95, "f64": 5.95}
-# Up to here erfc is normal; beyond CUT it is 0, even after lifting by 2**LIFT.
+# Up to here erfc is normal; beyond cut() / sqrt(2) it is 0, even after lifting.
 USUAL = {"f32": 9.0, "f64": 26.5}
-CUT = {"f32": 11.1, "f64": 27.9}
-LIFT = {"f32": 64, "f64": 128}
 
 
 def erf(x: Value, scale: int = 0) -> Value:
@@ -78,12 +78,13 @@ def erfc(x: Value, scale: int = 0) -> Value:
     """erfc(x) * 2**scale."""
     a = abs(x)
     mantissa, turns = _erfc_mantissa(a)
-    lifted = select(a > CUT[x.type], 0.0, mantissa * shifted(turns, scale or LIFT[x.type], 1.0))
+    lift = scale or LIFT[x.type]
+    lifted = select(a > cut(x.type, lift) / math.sqrt(2), 0.0, mantissa * shifted(turns, lift, 1.0))
     if scale:
         right = lifted
     else:
         usual = mantissa * power_of_two(turns)
-        right = rare(a > USUAL[x.type], usual, lifted * 2.0 ** -LIFT[x.type])
+        right = rare(a > USUAL[x.type], usual, lifted * 2.0**-lift)
     return select(x < 0.0, 2.0 ** (scale + 1) - right, right)
 
 

@@ -24,9 +24,11 @@ COTH_HALF_F64 = hex_floats(
 )
 COTH_HALF = {"f32": COTH_HALF_F32, "f64": COTH_HALF_F64}
 
-# Up to this magnitude exp(x) and exp(-x) are normal, and so are the parts of the quotient; of the gate, whose squares.
+# Up to this magnitude exp(x) and exp(-x) are normal, and so are the parts of the quotient; of the gate, whose squares;
+# of its slope, whose cubes.
 USUAL = {"f32": 87.0, "f64": 708.0}
 GATE_USUAL = {"f32": 42.0, "f64": 350.0}
+CUBE_USUAL = {"f32": 28.0, "f64": 233.0}
 
 
 def exp_quotient(x: Value) -> tuple[Value, Value]:
@@ -112,14 +114,34 @@ def tanh_softplus(x: Value, scale: int = 0) -> Value:
     return scaled(select(x < 0.0, minor, 1.0 - minor), beyond(x, GATE_USUAL), slow, scale)
 
 
-def dtanh_softplus(x: Value, scale: int = 0) -> Value:
-    """v (v + 1 - T) with v = k/(m + h), names as in gate_parts: like exp(x) far left, 4 exp(-2x) far right."""
-    k, _, _, total = gate_parts(x)
-    minor = minor_gate(x)
-    v = k / total
-    usual = v * (v + select(x < 0.0, 1.0 - minor, minor))
-    slow = select(x < 0.0, tail(-abs(x), scale), tail(-abs(x + x), scale, power=2))
-    return scaled(usual, beyond(x, GATE_USUAL), slow, scale)
+def tanh_softplus_rest(x: Value, scale: int = 0) -> Value:
+    """1 - T for x > 0, where its first part is 1, else 0: what T lacks of being right far below its last bit."""
+    rest = select(abs(x) > GATE_USUAL[x.type], 0.0, minor_gate(x))
+    return select(x <= 0.0, 0.0, rest)  # NaN stays
+
+
+def dlog_tanh_softplus(x: Value, scale: int = 0) -> Value:
+    """T'/T: 1 - w for x < 0, w small; decays like 4 exp(-2x) on the right.
+
+    With P = p + 2q and D = m + h, names as in gate_parts: it is 2 q**2 (2p + 2q) / (D P), and
+    w = p (p**2 + 4pq + 2q**2) / (D P).
+    """
+    part = log_slope_part(x)
+    slow = select(x < 0.0, 2.0**scale, tail(-abs(x + x), scale, power=2))
+    return scaled(select(x < 0.0, 1.0 - part, part), beyond(x, CUBE_USUAL), slow, scale)
+
+
+def log_slope_part(x: Value) -> Value:
+    """w for x < 0, T'/T elsewhere, where abs(x) <= CUBE_USUAL."""
+    p, q = exp_quotient(x)
+    k, _, h, total = gate_parts(x)
+    return select(x < 0.0, p * (total + k), h * ((p + q) * 2.0)) / (total * fma(q, 2.0, p))
+
+
+def log_slope_rest(x: Value, scale: int = 0) -> Value:
+    """1 - T'/T for x < 0, where its first part is 1, else 0: what T'/T lacks of being right far below its last bit."""
+    rest = select(abs(x) > CUBE_USUAL[x.type], 0.0, log_slope_part(x))
+    return select(x >= 0.0, 0.0, rest)  # NaN stays
 
 
 # Changes of n in exp's reduction, the border of its usual range, and where results become subnormal and zero.
@@ -143,12 +165,13 @@ ROWS = (
     Elementary("sech2", sech2, {"f32": 3.5, "f64": 3.5}, vanishes=True, hard_points=HARD_SQUARES),
     # 2.87, 3.45 ulp; mixed 1.9
     Elementary("tanh_softplus", tanh_softplus, {"f32": 4.0, "f64": 4.0}, vanishes=True, hard_points=HARD),
-    # 6.05, 6.94 ulp, where the function falls steeply; mixed 3.1
     Elementary(
-        "dtanh_softplus",
-        dtanh_softplus,
-        {"f32": 7.5, "f64": 7.5},
+        "dlog_tanh_softplus",
+        dlog_tanh_softplus,
+        {"f32": 6.0, "f64": 6.0},
         vanishes=True,
-        hard_points=HARD + HARD_SQUARES,
+        hard_points=HARD + HARD_SQUARES + (28.0, -28.0, 233.0, -233.0),
     ),
+    Elementary("tanh_softplus_rest", tanh_softplus_rest, {"f32": 6.0, "f64": 6.0}, hard_points=HARD),
+    Elementary("dlog_tanh_softplus_rest", log_slope_rest, {"f32": 6.0, "f64": 6.0}, hard_points=HARD),
 )

@@ -42,10 +42,15 @@ DENOMINATOR = {"f32": DENOMINATOR_F32, "f64": DENOMINATOR_F64}
 
 HALF_LOG2_E = 0.5 / math.log(2)
 DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
-# Up to here Phi(-a) and phi(a) are normal numbers; beyond CUT they are 0, even after lifting by 2**LIFT.
+# Up to here Phi(-a) and phi(a) are normal numbers; beyond cut() they are 0, even after lifting.
 USUAL = {"f32": 12.8, "f64": 37.4}
-CUT = {"f32": 15.7, "f64": 39.4}
 LIFT = {"f32": 64, "f64": 128}
+
+
+def cut(type: str, scale: int) -> float:
+    """The square root of -2 log(2**(scale - n)), n a little less than what the exponent of a normal number can hold."""
+    exponents = {"f32": 114, "f64": 992}[type]
+    return math.sqrt(2 * math.log(2) * (exponents + scale))
 
 
 def _gaussian(a: Value) -> tuple[Value, Value]:
@@ -64,7 +69,7 @@ def shifted(turns: Value, scale: int, factor: float) -> Value:
 
 def _rarely_subnormal(a: Value, usual: Value, lifted: Value, scale: int) -> Value:
     """The usual value, or where that is subnormal the lifted one, rounded once on its way down; lifted with a scale."""
-    lifted = select(a > CUT[a.type], 0.0, lifted)
+    lifted = select(a > cut(a.type, scale or LIFT[a.type]), 0.0, lifted)
     if scale:
         return lifted
     return rare(a > USUAL[a.type], usual, lifted * 2.0 ** -LIFT[a.type])

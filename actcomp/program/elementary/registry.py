@@ -33,4 +33,4 @@ class Elementary:
 
 
 # By how many binades a vanishing function is lifted in its scaled form.
-SCALE = {"f32": 64, "f64": 128}
+SCALE = {"f32": 60, "f64": 510}

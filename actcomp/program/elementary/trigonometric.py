@@ -72,6 +72,13 @@ def cosine(x: Value, scale: int = 0) -> Value:
     return _sin_of_reduced(reduce_half_turns(abs(x), quarter=1))
 
 
+def one_plus_sine_of_double(x: Value, scale: int = 0) -> Value:
+    """1 + sin(2x): the square of sin(x) + cos(x) where that is small, else 1 + 2 sin(x) cos(x)."""
+    s, c = sine(x), cosine(x)
+    total, product = s + c, fma(s + s, c, 1.0)
+    return select(product < 0.5, total * total, product)
+
+
 def _sin_of_reduced(r: Value) -> Value:
     square = r * r
     return fma(r * square, horner(square, SIN[r.type][1:]), r)
@@ -202,6 +209,13 @@ QUARTER_TURNS = tuple(k * math.pi / 2 for k in range(-8, 9))
 ROWS = (
     Elementary("sin", sine, bound_ulps={"f32": 2.0, "f64": 2.0}, hard_points=QUARTER_TURNS),
     Elementary("cos", cosine, bound_ulps={"f32": 2.0, "f64": 2.0}, hard_points=QUARTER_TURNS),
+    Elementary(
+        "one_plus_sin2",
+        one_plus_sine_of_double,
+        # mixed error: near the double zero plain ulp has no bound
+        bound_ulps={"f32": 3.0, "f64": 3.0},
+        hard_points=(-0.7853981633974483, 2.356194490192345, 0.7853981633974483, 0.1309, -0.2618),
+    ),
     Elementary(
         "atan",
         lambda x, scale=0: arctangent(x),
