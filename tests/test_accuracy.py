@@ -39,7 +39,8 @@ def test_catalog(name: str, dtype: str) -> None:
         pytest.importorskip("ml_dtypes")
     f = catalog_activation(name)
     points = None if dtype in COUNT else every_value(dtype, len(f.inputs))
-    case = Case(f, KernelSubject(f, ac.compile(f)), dtype, EXCEPTIONS.get((name, dtype), BOUND), SEED, COUNT.get(dtype, 0), points)
+    bound = EXCEPTIONS.get((name, dtype), BOUND)
+    case = Case(f, KernelSubject(f, ac.compile(f)), dtype, bound, SEED, COUNT.get(dtype, 0), points)
     checks = [*accuracy(case), *unselected_branches(case), *parameter_gradients(case)]
     judged = {check.subject: check.count for check in checks if check.name == "accuracy"}
     assert len(judged) == len(case.keys)
