@@ -100,12 +100,28 @@ class _Chain:
         return sp.Add(*(p * self.slope(u) for p, u in zip(partials, node.args, strict=True)))
 
     def _product(self, factors: tuple[Any, ...]) -> sp.Expr:
+        quotient = self._quotient(factors)
+        if quotient is not None:
+            return quotient
         terms = []
         for index, factor in enumerate(factors):
             slope = self.slope(factor)
             if slope != 0:
                 terms.append(sp.Mul(*factors[:index], slope, *factors[index + 1 :]))
         return sp.Add(*terms)
+
+    def _quotient(self, factors: tuple[Any, ...]) -> sp.Expr | None:
+        """(u/v**r)' = (u' v - r u v') / v**(r + 1), where the numerator becomes simpler: for x/(1 + abs(x)) it is 1."""
+        below = [f for f in factors if isinstance(f, sp.Pow) and f.exp.is_Rational and f.exp < 0 and f.has(self.symbol)]
+        if len(below) != 1 or not isinstance(below[0].base, sp.Add):
+            return None
+        v, r = below[0].base, -below[0].exp
+        u = sp.Mul(*(factor for factor in factors if factor is not below[0]))
+        left, right = self.slope(u) * v, r * u * self.slope(v)
+        simpler = stabilise(sp.expand(left - right))
+        if simpler.count_ops() > (left.count_ops() + right.count_ops()) / 2:
+            return None
+        return simpler * sp.Pow(v, -r - 1)
 
     def _power(self, node: sp.Pow) -> sp.Expr:
         base, exponent = node.args

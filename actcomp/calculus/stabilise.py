@@ -208,6 +208,14 @@ DECAYING = (
 )  # fmt: skip
 
 
+def times_own_sign(node: sp.Mul) -> Any:
+    """u sign(u) = abs(u)."""
+    for factor in node.args:
+        if isinstance(factor, sp.sign) and factor.args[0] in node.args:
+            return node / (factor * factor.args[0]) * sp.Abs(factor.args[0])
+    return None
+
+
 def common_factor(node: sp.Add) -> Any:
     """a g + b g = (a + b) g for symbols and decaying functions g: rounded once each, and less cancels or overflows."""
     terms = [dict(factor.as_base_exp() for factor in sp.Mul.make_args(term)) for term in node.args]
@@ -235,5 +243,6 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (sp.Add, linear_minus_tanh),
     (sp.Add, one_plus_double_sine),
     (sp.Mul, number_into_polynomial),
+    (sp.Mul, times_own_sign),
     (sp.Add, common_factor),
 )

@@ -1,5 +1,7 @@
 """Values at +-inf: where operations give NaN though there is a limit, as x/(1 + abs(x)) does, the limit replaces it.
 
+So it does where they give NaN far out, beyond the square root of the largest number, because a square has overflowed.
+
 What the operations give is found by evaluating them, calls by the lowered function itself; the limit is decided by
 balls (calculus/limits.py), and counts only if it is the same at other values of the parameters, since a
 Program holds for all of them.
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from ..activation import Parameter
 
 
+FAR = {"f32": 2.0**60, "f64": 2.0**500}
+
+
 class Infinity:
     """Puts limits into the values that one activation's Programs are made of. Only for activations of one input."""
 
@@ -34,8 +39,7 @@ class Infinity:
 
     def settle(self, value: Value, order: int) -> Value:
         """The value, f's derivative of this order, or the limit where x is infinite and the value would be NaN."""
-        found = self._naive(value)
-        signs = [sign for sign, y in zip((-1, 1), found, strict=True) if math.isnan(y)]
+        signs = self._undefined(value)
         limits = {sign: self._limit(sign, order) for sign in signs}
         known = {sign: limit for sign, limit in limits.items() if limit is not None and not math.isnan(limit)}
         if not known:
@@ -43,10 +47,11 @@ class Infinity:
         builder = value.builder
         x = builder.input(str(self.symbol), value.type)
         left, right = (builder.const(known[s], value.type) if s in known else value for s in (-1, 1))
-        return builder.rare(abs(x).eq(math.inf), value, builder.select(x > 0.0, right, left))
+        far = value.is_nan() & (abs(x) > FAR[value.type])
+        return builder.rare(far, value, builder.select(x > 0.0, right, left))
 
-    def _naive(self, value: Value) -> list[float]:
-        """What the operations give at -inf and at +inf, at the default parameters."""
+    def _undefined(self, value: Value) -> list[int]:
+        """The signs of x for which the operations give NaN at infinity or far out, at the default parameters."""
         draft = value.builder.build()
         program = Program(draft.name, draft.inputs, draft.operations, ())
         scratch = Builder("probe")
@@ -59,7 +64,9 @@ class Infinity:
         guarded = guard_vanishing(drop_dead(scratch.build()))
         inputs: dict[str, Any] = {entry.name: 1.0 for entry in guarded.inputs}
         inputs |= {f"p.{p.name}": p.default for p in self.parameters}
-        inputs[str(self.symbol)] = [-math.inf, math.inf]
+        largest = float(np.finfo(NUMPY_TYPE[value.type]).max)
+        places = [math.inf, largest, FAR[value.type] * 4]
+        inputs[str(self.symbol)] = [-place for place in places] + places
         arrays = {name: np.asarray(v, dtype=NUMPY_TYPE[value.type]) for name, v in inputs.items()}
         results: list[Any] = []
         with np.errstate(all="ignore"):
@@ -70,8 +77,8 @@ class Infinity:
                     results.append(interpret(function, values)["y"])
                 else:
                     results.append(evaluate(operation, results, arrays))
-        y = np.broadcast_to(results[guarded.outputs[0].value], 2)
-        return [float(y[0]), float(y[1])]
+        undefined = np.isnan(np.broadcast_to(results[guarded.outputs[0].value], 6))
+        return [sign for sign, side in ((-1, undefined[:3]), (1, undefined[3:])) if side.any()]
 
     def _limit(self, sign: int, order: int) -> float | None:
         if sign not in self._limits:

@@ -14,7 +14,7 @@ from sympy.logic.boolalg import ITE, And, BooleanFalse, BooleanTrue, Not, Or
 from .. import functions as fn
 from ..calculus.stabilise import as_monomial
 from ..errors import UnsupportedExpression
-from .builder import Builder, Value
+from .builder import Builder, Value, constant_bits, constant_value
 from .compensate import (
     LOGARITHMIC_SLOPES,
     SATURATING,
@@ -152,8 +152,7 @@ class Tracer:
         for factor in node.args:
             if factor.is_number:
                 continue
-            negative = isinstance(factor, sp.Pow) and not isinstance(factor, sp.exp) and factor.exp.is_negative
-            if negative and factor.exp.is_number:
+            if isinstance(factor, sp.Pow) and factor.exp in (-1, sp.Rational(-1, 2)):
                 below.append(self._power(factor.base, -factor.exp))
             else:
                 above.append((factor, self.value(factor)))
@@ -201,16 +200,23 @@ class Tracer:
         return product
 
     def _power(self, base: Any, exponent: Any) -> Value:
-        if exponent.is_Integer:
-            n = int(exponent)
-            positive = self._integer_power(base, abs(n))
-            return positive if n > 0 else 1.0 / positive
-        if exponent.is_Rational and exponent.q == 2:
-            root = self._root(base)
-            whole = (abs(int(exponent.p)) - 1) // 2
-            positive = root if whole == 0 else self._integer_power(base, whole) * root
-            return positive if exponent.is_positive else 1.0 / positive
-        return self.builder.call("pow", self.value(base), self.value(exponent))
+        """Whole and half powers by products; negative ones of the reciprocal, in range where x**n would not be."""
+        twice = 2 * exponent
+        if twice.is_Integer:
+            x = self.value(base) if exponent.is_Integer else self._root(base)
+            n = int(exponent) if exponent.is_Integer else int(twice)
+            return self._integer_power(x if n > 0 else 1.0 / x, abs(n))
+        power = self.builder.call("pow", self.value(base), self.value(exponent))
+        return self._with_exponent_rest(power, base, exponent) if exponent.is_number else power
+
+    def _with_exponent_rest(self, power: Value, base: Any, exponent: Any) -> Value:
+        """x**(y + d) = x**y (1 + d log(x)) for what rounding the exponent, 1/3 say, has left out."""
+        exact = exact_number(exponent)
+        rest = exact - Fraction(float(constant_value(constant_bits(exact, self.type), self.type)))
+        if rest == 0:
+            return power
+        error = self.builder.call("log", self.value(base)) * self.builder.const(rest, self.type)
+        return power * (1.0 + self.builder.select(abs(error) < 1.0, error, 0.0))  # at 0 and inf there is none
 
     def _root(self, base: Any) -> Value:
         key = sp.Pow(base, sp.Rational(1, 2), evaluate=False)
@@ -218,9 +224,8 @@ class Tracer:
             self.known[key] = self.value(base).sqrt()
         return self.known[key]
 
-    def _integer_power(self, base: Any, n: int) -> Value:
+    def _integer_power(self, x: Value, n: int) -> Value:
         """By squaring, from the top bit down, so that x**2, x**4 ... are shared."""
-        x = self.value(base)
         result = x
         for bit in bin(n)[3:]:
             result = result * result

@@ -37,6 +37,7 @@ SPELLINGS = {
         1 + 2 * sp.sin(x) * sp.cos(x), 1 - 2 * sp.sin(x) * sp.cos(x), 3 + 6 * sp.sin(x) * sp.cos(x) + y,
     ],
     "common_factor": [x**2 * y - y * x, x * fn.phi(x) + fn.phi(x), 2 * fn.Phi(x) - x**2 * fn.Phi(x) ** 2 * y],
+    "times_own_sign": [x * sp.sign(x), 3 * y * x * sp.sign(x)],
     "number_into_polynomial": [sp.sqrt(2) * y * (x**2 + 3), sp.pi * (x**3 + x / 2)],
 }  # fmt: skip
 
