@@ -1,6 +1,6 @@
 """Values at +-inf: where operations give NaN though there is a limit, as x/(1 + abs(x)) does, the limit replaces it.
 
-So it does where they give NaN far out, beyond the square root of the largest number, because a square has overflowed.
+So it does where they give NaN far out, because a power has overflowed.
 
 What the operations give is found by evaluating them, calls by the lowered function itself; the limit is decided by
 balls (calculus/limits.py), and counts only if it is the same at other values of the parameters, since a
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ..activation import Parameter
 
 
-FAR = {"f32": 2.0**60, "f64": 2.0**500}
+# Beyond this the sixth power may overflow, and a function is taken for its limit where its operations give NaN.
+FAR = {"f32": 2.0**21, "f64": 2.0**170}
 
 
 class Infinity:
@@ -65,7 +66,7 @@ class Infinity:
         inputs: dict[str, Any] = {entry.name: 1.0 for entry in guarded.inputs}
         inputs |= {f"p.{p.name}": p.default for p in self.parameters}
         largest = float(np.finfo(NUMPY_TYPE[value.type]).max)
-        places = [math.inf, largest, FAR[value.type] * 4]
+        places = [math.inf, largest, *(4 * largest ** (1 / power) for power in (2, 3, 4, 6))]
         inputs[str(self.symbol)] = [-place for place in places] + places
         arrays = {name: np.asarray(v, dtype=NUMPY_TYPE[value.type]) for name, v in inputs.items()}
         results: list[Any] = []
@@ -77,8 +78,8 @@ class Infinity:
                     results.append(interpret(function, values)["y"])
                 else:
                     results.append(evaluate(operation, results, arrays))
-        undefined = np.isnan(np.broadcast_to(results[guarded.outputs[0].value], 6))
-        return [sign for sign, side in ((-1, undefined[:3]), (1, undefined[3:])) if side.any()]
+        undefined = np.isnan(np.broadcast_to(results[guarded.outputs[0].value], 2 * len(places)))
+        return [sign for sign, side in zip((-1, 1), undefined.reshape(2, -1), strict=True) if side.any()]
 
     def _limit(self, sign: int, order: int) -> float | None:
         if sign not in self._limits:
