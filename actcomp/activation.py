@@ -14,7 +14,7 @@ import sympy as sp
 from . import functions as fn
 from .errors import ActcompError, ParseError, UnsupportedExpression
 from .language import KNOWN_NODES
-from .parsing import parse
+from .parsing import not_real, parse
 
 MAX_OPERATIONS = 1_000
 
@@ -258,6 +258,11 @@ def _checked(candidate: Activation) -> Activation:
                 raise UnsupportedExpression(
                     f"{candidate.name[:80]} contains {str(node)[:80]}, which is not part of the language",
                     do="write it with the functions that `python -m actcomp list --functions` names",
+                )
+            if isinstance(node, sp.Pow) and not_real(*node.as_base_exp()):
+                raise UnsupportedExpression(
+                    f"{candidate.name[:80]} contains {str(node)[:80]}, which is not real in general",
+                    do="use a positive base, or a whole exponent",
                 )
             if isinstance(node, sp.Symbol) and node not in symbols:
                 raise ParseError(

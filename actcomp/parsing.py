@@ -173,6 +173,12 @@ class _Reader:
                 f"the exponent {str(exponent)[:30]} is above {MAX_EXPONENT} or too fine a fraction",
                 do="use exp(y*log(x)), or a smaller exponent",
             )
+        if not_real(base, exponent):
+            self.fail(
+                node,
+                f"{base} to the power {str(exponent)[:30]} is not real in general",
+                "use a positive base, or a whole exponent",
+            )
         if base.is_number and exponent.is_number:
             if base.is_zero and exponent.is_negative:
                 self.fail(node, "division by zero", "divide by something else")
@@ -258,6 +264,13 @@ class _Reader:
         if not isinstance(value, sp.Expr) or value.has(sp.zoo, sp.nan, sp.oo, sp.I):
             self.fail(node, "this constant has no finite real value", "change the constant")
         return value
+
+
+def not_real(base: sp.Expr, exponent: sp.Expr) -> bool:
+    """Whether base**exponent has a number <= 0 as base that the exponent does not suit: 0**x, (-2)**x, (-2)**0.5."""
+    if not base.is_number or base.is_positive or exponent.is_Integer:
+        return False
+    return not (base.is_zero and exponent.is_number and exponent.is_positive)
 
 
 def _deepest_bracket(text: str) -> int:

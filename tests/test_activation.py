@@ -81,6 +81,8 @@ def test_a_function_that_cannot_be_traced_says_what_to_use(function):
         ("x*b", {"parameters": {"b": math.inf}}, "finite"),
         ("x*b", {"parameters": {"b": "one"}}, "number"),
         ("silu", {"parameters": {"beta": 1.0}}, "no parameter"),
+        (sp.Integer(-2) ** x, {}, "not real in general"),
+        (x * sp.Integer(0) ** sp.Symbol("y"), {}, "not real in general"),
         (sp.zeta(x), {}, "not part of the language"),
         (sp.Lt(x, 0), {}, "no real-valued expression"),
         (object(), {}, "cannot make an activation"),
