@@ -74,7 +74,10 @@ class BallFunction:
             for value, slope in zip(point, direction, strict=True):
                 frame.append(arb_series([exact_ball(value), slope]))
             frame.extend([None] * self._shared)
-            result = self._root(frame)
+            try:
+                result = self._root(frame)
+            except (ValueError, ZeroDivisionError) as fault:  # flint's, of a division by a ball that holds 0
+                raise Undecided from fault
             return [result[k] for k in range(terms)]
 
     def enclose(
