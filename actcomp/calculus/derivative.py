@@ -1,7 +1,8 @@
 """Derivatives by the chain rule, with the documented slope at every kink: never NaN, Heaviside or DiracDelta.
 
 Conventions: abs has slope 0 at 0; sign and steps have slope 0; at a tie max and min take the slope of their last
-argument; Piecewise takes the slope of the branch taken. The partial derivatives are chosen in families closed under
+argument; Piecewise takes the slope of the branch taken; a slope of 0 inside wins over an infinite one outside, so that
+sqrt(relu(x)) has slope 0 for x <= 0. The partial derivatives are chosen in families closed under
 differentiation (functions.py), so that a derivative never subtracts what it has just added.
 """
 
@@ -97,6 +98,9 @@ class _Chain:
             first = a > b if isinstance(node, fn.maximum) else a < b
             return fn.where(first, self.slope(a), self.slope(b))
         partials = partial_derivatives(node)
+        if isinstance(node, (sp.log, fn.log1p)):
+            u = node.args[0] if isinstance(node, sp.log) else 1 + node.args[0]
+            return damped(self.slope(node.args[0]), partials[0], u)
         return sp.Add(*(p * self.slope(u) for p, u in zip(partials, node.args, strict=True)))
 
     def _product(self, factors: tuple[Any, ...]) -> sp.Expr:
@@ -126,7 +130,20 @@ class _Chain:
     def _power(self, node: sp.Pow) -> sp.Expr:
         base, exponent = node.args
         if not exponent.has(self.symbol):
-            return exponent * sp.Pow(base, exponent - 1) * self.slope(base)
+            outer, inner = exponent * sp.Pow(base, exponent - 1), self.slope(base)
+            return outer * inner if exponent.is_number and exponent >= 1 else damped(inner, outer, base)
+        rise = damped(node, self.slope(exponent) * sp.log(base), base)  # 0**p log(0) is 0
         if not base.has(self.symbol):
-            return node * sp.log(base) * self.slope(exponent)
-        return node * (self.slope(exponent) * sp.log(base) + exponent * self.slope(base) / base)
+            return rise
+        return rise + damped(self.slope(base), node * exponent / base, base)
+
+
+def damped(inner: sp.Expr, outer: sp.Expr, base: sp.Expr) -> sp.Expr:
+    """inner * outer, but 0 wherever inner is 0, though outer, singular where the base is 0, be infinite."""
+    number, rest = base.as_coeff_Add()
+    if inner.is_number or (number > 0 and fn.expand_definitions(rest).is_nonnegative):
+        return outer * inner  # nothing singular, not even where a vanishing function underflows
+    if isinstance(inner, sp.Piecewise):
+        return sp.Piecewise(*((damped(value, outer, base), condition) for value, condition in inner.args))
+    zero = inner.args[0] if isinstance(inner, sp.sign) else inner
+    return fn.where(sp.Ne(zero, 0), outer * inner, 0)

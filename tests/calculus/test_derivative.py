@@ -51,10 +51,31 @@ def test_first_and_second_derivative(text):
         ("hardswish(x)", 3, 1),
         ("hardswish(x)", -3, 0),
         ("hardtanh(x)", 1, 0),
+        ("sqrt(relu(x))", -2, 0),
+        ("sqrt(relu(x))", 0, 0),
+        ("relu(x)**0.3", -1, 0),
+        ("sqrt(abs(x))", 0, 0),
+        ("x*abs(x)**0.5", 0, 0),
+        ("log(abs(x))", 0, 0),
+        ("log1p(relu(x) - 1)", -1, 0),
+        ("1/abs(x)", 0, 0),
+        ("sqrt(where(x > 0, x**2 + x, 0))", -1, 0),
     ],
 )
 def test_the_slope_at_a_kink(text, point, slope):
     assert differentiate(ac.activation(text).expression, x).subs(x, point) == slope
+
+
+@pytest.mark.parametrize(
+    "text", ["1/(1 + softplus(x))", "log1p(abs(x))", "sqrt(1 + x**2)", "sqrt(2*x + 3)", "abs(x)**1.5"]
+)
+def test_what_is_not_singular_has_no_extra_branch(text):
+    assert not differentiate(ac.activation(text).expression, x).has(sp.Piecewise)
+
+
+def test_the_slope_by_an_exponent_at_a_zero_base():
+    f = ac.activation("relu(x)**p", parameters={"p": 0.5})
+    assert f.derivative("p").expression.subs({sp.Symbol("p", real=True): sp.Rational(1, 2)}).subs(x, -1) == 0
 
 
 @pytest.mark.parametrize("text", ["abs(x)", "relu(x)", "sign(x)", "clip(x, -1, 1)", "max(x, x**2)"])
