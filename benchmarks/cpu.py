@@ -80,23 +80,34 @@ def measure(function: str, x: Any, dy: Any, options: Any) -> list[dict[str, Any]
     for direction in ("into", "forward", "backward"):
         calls = {c.name: getattr(c, direction) for c in found if getattr(c, direction) is not None}
         calls |= copies(x, dy, direction)
+        # numexpr's own threads stay awake after a call and take the processors from the OpenMP pool that all others use.
+        apart = {name: calls.pop(name) for name in ("numexpr",) if name in calls}
         times = rounds(calls, x.size, options.seconds)
-        rows.append(
-            {
-                "function": function,
-                "direction": direction,
-                "dtype": str(x.dtype),
-                "elements": x.size,
-                "rounds": len(times["copy"]),
-                "ns_per_element": {name: statistics.median(t) / x.size for name, t in times.items()},
-                "times_copy": {
-                    name: statistics.median(a / b for a, b in zip(t, times["copy"], strict=True))
-                    for name, t in times.items()
-                },
-            }
-        )
+        if apart:
+            time.sleep(0.1)
+            alone = rounds({**apart, "copy": calls["copy"]}, x.size, options.seconds / 4)
+        row = {
+            "function": function,
+            "direction": direction,
+            "dtype": str(x.dtype),
+            "elements": x.size,
+            "rounds": len(times["copy"]),
+            "ns_per_element": {name: statistics.median(t) / x.size for name, t in times.items()},
+            "times_copy": ratios(times),
+        }
+        if apart:
+            row["ns_per_element"]["numexpr"] = statistics.median(alone["numexpr"]) / x.size
+            row["times_copy"]["numexpr"] = row["ns_per_element"]["numexpr"] / row["ns_per_element"]["copy"]
+            time.sleep(0.1)
+        rows.append(row)
         show(rows[-1])
     return rows
+
+
+def ratios(times: dict[str, list[float]]) -> dict[str, float]:
+    """Of each contender the median over rounds of its time by the copy's time in the same round."""
+    copy = times["copy"]
+    return {name: statistics.median(a / b for a, b in zip(t, copy, strict=True)) for name, t in times.items()}
 
 
 def copies(x: Any, dy: Any, direction: str) -> dict[str, Any]:

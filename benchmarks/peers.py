@@ -69,7 +69,8 @@ FORMULAS: dict[str, Formula] = {
         lambda nn, jnp, x: x * _jax_erf(nn.softplus(x)),
     ),
 }  # fmt: skip
-OURS = {"serf": "x*erf(log(1 + exp(x)))"}  # others are catalog names
+# Others are catalog names. The catalog's elu has a learnable alpha, whose gradient no peer computes here.
+OURS = {"serf": "x*erf(log(1 + exp(x)))", "elu": "where(x > 0, x, expm1(x))"}
 
 
 def _erf(x: Any) -> Any:
