@@ -236,15 +236,28 @@ def _from_sympy(expression: Any) -> sp.Expr:
                 result = pair(result, argument)
             return result
         if isinstance(node, sp.Heaviside):
-            return sp.Piecewise((sp.Integer(1), node.args[0] > 0), (sp.Integer(0), True))
+            u, at_zero = node.args
+            return sp.Piecewise((sp.Integer(1), u > 0), (sp.Integer(0), u < 0), (at_zero, True))
+        if isinstance(node, sp.Piecewise):
+            return _complete(node)
         if isinstance(node, sp.sinh):
-            return (sp.exp(node.args[0]) - sp.exp(-node.args[0])) / 2
+            return (fn.expm1(node.args[0]) - fn.expm1(-node.args[0])) / 2
         if isinstance(node, sp.cosh):
             return (sp.exp(node.args[0]) + sp.exp(-node.args[0])) / 2
         return node
 
-    respelled = (sp.Max, sp.Min, sp.Heaviside, sp.sinh, sp.cosh)
+    respelled = (sp.Max, sp.Min, sp.Heaviside, sp.Piecewise, sp.sinh, sp.cosh)
     return expression.replace(lambda n: isinstance(n, respelled), respell)
+
+
+def _complete(node: sp.Piecewise) -> sp.Piecewise:
+    """The Piecewise with (value, True) last. Raises UnsupportedExpression where its conditions leave a gap."""
+    pairs = list(node.args)
+    if sp.Or(*(condition for _, condition in pairs)) != sp.true:
+        raise UnsupportedExpression(
+            f"{str(node)[:80]} has no value where none of its conditions holds", do="end it with (value, True)"
+        )
+    return sp.Piecewise(*pairs[:-1], (pairs[-1][0], True))
 
 
 def _checked(candidate: Activation) -> Activation:

@@ -39,6 +39,21 @@ def test_sympy_spellings_become_ours():
     assert ac.activation(sp.Max(plain, 0)).expression == fn.relu(x)
     assert ac.activation(0.1 * plain).expression == x / 10
     assert not ac.activation(sp.cosh(plain)).expression.has(sp.cosh)
+    assert ac.activation(sp.sinh(plain)).expression == fn.expm1(x) / 2 - fn.expm1(-x) / 2
+
+
+@pytest.mark.parametrize(("written", "at_zero"), [((), 0.5), ((0.25,), 0.25), ((0,), 0), ((1,), 1)])
+def test_heaviside_keeps_its_value_at_zero(written, at_zero):
+    step = ac.activation(sp.Heaviside(sp.Symbol("x"), *written)).expression
+    assert [float(step.subs(x, point)) for point in (-2, 0, 2)] == [0, at_zero, 1]
+
+
+def test_a_piecewise_of_sympy_covers_all():
+    plain = sp.Symbol("x")
+    covering = ac.activation(sp.Piecewise((plain, plain > 0), (2 * plain, plain <= 0)))
+    assert covering.expression == sp.Piecewise((x, x > 0), (2 * x, True))
+    with pytest.raises(ac.UnsupportedExpression, match="True"):
+        ac.activation(3 + sp.exp(sp.Piecewise((plain, plain > 0), (1, plain < -1))))
 
 
 def test_a_parameter_for_each_channel():
@@ -83,6 +98,8 @@ def test_a_function_that_cannot_be_traced_says_what_to_use(function):
         ("silu", {"parameters": {"beta": 1.0}}, "no parameter"),
         (sp.Integer(-2) ** x, {}, "not real in general"),
         (x * sp.Integer(0) ** sp.Symbol("y"), {}, "not real in general"),
+        (sp.Piecewise((x, x > 0)), {}, "end it with (value, True)"),
+        (sp.Heaviside(x, sp.nan), {}, "not part of the language"),
         (sp.zeta(x), {}, "not part of the language"),
         (sp.Lt(x, 0), {}, "no real-valued expression"),
         (object(), {}, "cannot make an activation"),
