@@ -80,7 +80,7 @@ def measure(function: str, x: Any, dy: Any, options: Any) -> list[dict[str, Any]
     for direction in ("into", "forward", "backward"):
         calls = {c.name: getattr(c, direction) for c in found if getattr(c, direction) is not None}
         calls |= copies(x, dy, direction)
-        # numexpr's own threads stay awake after a call and take the processors from the OpenMP pool that all others use.
+        # numexpr's threads stay awake after a call and take the processors from the OpenMP pool that all others use.
         apart = {name: calls.pop(name) for name in ("numexpr",) if name in calls}
         times = rounds(calls, x.size, options.seconds)
         if apart:
