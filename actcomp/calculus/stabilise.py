@@ -74,6 +74,21 @@ def tanh_by_exponentials(node: sp.Mul) -> Any:
     return None
 
 
+def share_of_exponentials(node: sp.Mul) -> Any:
+    """exp(u) / (c exp(u) + c exp(v)) = sigmoid(u - v) / c."""
+    for factor in node.args:
+        if not (isinstance(factor, sp.Pow) and factor.exp == -1 and isinstance(factor.base, sp.Add)):
+            continue
+        coefficients, terms = zip(*(term.as_coeff_Mul() for term in factor.base.args), strict=True)
+        alike = len(terms) == 2 and coefficients[0] == coefficients[1]
+        if alike and all(isinstance(term, sp.exp) for term in terms):
+            for first, second in (terms, terms[::-1]):
+                if first in node.args:
+                    share = fn.sigmoid(first.args[0] - second.args[0]) / coefficients[0]
+                    return node / (factor * first) * share
+    return None
+
+
 def exp_times_sigmoid(node: sp.Mul) -> Any:
     """exp(u) sigmoid(-u) = sigmoid(u); sigmoid(u) sigmoid(-u) = dsigmoid(u)."""
     powers = dict(factor.as_base_exp() for factor in node.args)
@@ -236,6 +251,7 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (sp.Pow, reciprocal_of_one_plus_exp),
     (sp.Mul, exp_times_sigmoid),
     (sp.Mul, tanh_by_exponentials),
+    (sp.Mul, share_of_exponentials),
     (sp.log, log_of_sum),
     (fn.log1p, log1p_of_exp),
     (sp.tanh, tanh_of_softplus),

@@ -24,6 +24,11 @@ SPELLINGS = {
     "tanh_by_exponentials": [
         (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)), y * (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)),
     ],
+    "share_of_exponentials": [
+        sp.exp(x) / (sp.exp(x) + sp.exp(-x)), y * sp.exp(-x) / (sp.exp(x) + sp.exp(-x)),
+        sp.exp(x) / (sp.exp(x) + sp.exp(y)), sp.exp(-y) / (sp.exp(2 * x) + sp.exp(-y)),
+        x * sp.exp(x) / (sp.exp(x) / 2 + sp.exp(-x) / 2),
+    ],
     "log_of_sum": [sp.log(1 + sp.exp(x)), sp.log(1 + x**2), sp.log(1 / (1 + sp.exp(-x)))],
     "log1p_of_exp": [fn.log1p(sp.exp(-x))],
     "tanh_of_softplus": [sp.tanh(sp.log(1 + sp.exp(x)))],
