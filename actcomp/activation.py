@@ -113,7 +113,7 @@ def activation(
     if isinstance(source, str):
         if source.strip() in CATALOG:
             return _override(catalog_activation(source.strip()), given, name)
-        expression, names = parse(source, known_names=tuple(given))
+        expression, names = parse(source, known_names=(*given, *(inputs or ())))
         label = " ".join(source.split())
     elif isinstance(source, sp.Basic):
         expression, label = _from_sympy(source), str(source)
@@ -166,6 +166,10 @@ def _choose_inputs(
             raise ParseError(f"the parameter {parameter!r} does not occur in the formula", do=hint)
     free = [name for name in names if name not in given]
     if inputs is not None:
+        twice = next((name for index, name in enumerate(inputs) if name in given or name in inputs[:index]), None)
+        if twice is not None:
+            other = "a parameter" if twice in given else "another input"
+            raise ParseError(f"the input {twice!r} is {other} too", do="name each input and parameter once")
         missing = [name for name in free if name not in inputs]
         if missing:
             raise ParseError(

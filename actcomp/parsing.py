@@ -26,11 +26,22 @@ MAX_EXPONENT = 1_024
 MAX_NUMBER_BITS = 4_096
 
 _COMPARE = {ast.Lt: sp.StrictLessThan, ast.LtE: sp.LessThan, ast.Gt: sp.StrictGreaterThan, ast.GtE: sp.GreaterThan}
+# What looks like a constant and would become an input: what to write instead.
+NO_NAMES = {
+    "E": "write e for Euler's number",
+    "Pi": "write pi",
+    "PI": "write pi",
+    "I": "write a real formula, or name it in inputs=...",
+    **dict.fromkeys(("nan", "NaN"), "write a finite number; a NaN in the input gives NaN by itself"),
+    **dict.fromkeys(("inf", "Inf", "infinity", "oo", "zoo"), "write a finite number; there are no infinities"),
+}
+
 _CHAINS: tuple[tuple[type, type], ...] = ((ast.Add, ast.Sub), (ast.Mult, ast.Div))
 
 
 def parse(text: str, known_names: Sequence[str] = ()) -> tuple[sp.Expr, tuple[str, ...]]:
-    """The expression and its free names in order of first appearance. ``known_names`` only improve suggestions.
+    """The expression and its free names in order of first appearance. ``known_names`` are those
+    that the caller names as inputs or parameters: I, E or inf may be among them.
 
     Raises ParseError with a caret at the place, and UnsupportedExpression above the caps.
     """
@@ -132,6 +143,8 @@ class _Reader:
             return CONSTANTS[name]
         if name in FUNCTIONS or name in ALIASES or name == "Piecewise":
             self.fail(node, f"{name} is a function; it needs its argument", f"write {name}(x)")
+        if name in NO_NAMES and name not in self.known_names:
+            self.fail(node, f"{name} is no input", NO_NAMES[name])
         if name.startswith("_") or name.endswith("_") or len(name) > 40:
             self.fail(node, f"the name {name!r} is not allowed", "use letters, digits, inner underscores, at most 40")
         return self.symbols.setdefault(name, sp.Symbol(name, real=True))
@@ -218,6 +231,12 @@ class _Reader:
             return activation.expression.subs(defaults).subs(
                 dict(zip(activation.inputs, arguments, strict=True)), simultaneous=True
             )
+        if name in CATALOG:
+            count = len(catalog_activation(name).inputs)
+            given = f"{name} takes {count} input(s), got {len(node.args)}"
+            names = [entry.name for entry in catalog_activation(name).parameters]
+            hint = f"give {name} {count}" + (f"; write its formula to change {', '.join(names)}" if names else "")
+            self.fail(node, given, hint)
         words = [*FUNCTIONS, *ALIASES, *CATALOG, "Piecewise"]
         close = difflib.get_close_matches(name, words, n=1, cutoff=0.5)
         hint = f'did you mean "{close[0]}"?' if close else "known: " + ", ".join(FUNCTIONS)

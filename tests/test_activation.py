@@ -93,6 +93,8 @@ def test_a_function_that_cannot_be_traced_says_what_to_use(function):
         ("x*sigmoid(betta*x)", {"parameters": {"beta": 1.0}}, "betta"),
         ("x*y", {"inputs": ("x",)}, "neither an input nor a parameter"),
         ("3", {}, "no input"),
+        ("x*b", {"inputs": ["b", "x"], "parameters": {"b": 3.0}}, "is a parameter too"),
+        ("x*2", {"inputs": ["x", "x"]}, "is another input too"),
         ("x*b", {"parameters": {"b": math.inf}}, "finite"),
         ("x*b", {"parameters": {"b": "one"}}, "number"),
         ("silu", {"parameters": {"beta": 1.0}}, "no parameter"),

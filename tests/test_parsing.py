@@ -46,6 +46,10 @@ def test_names_come_in_order_of_appearance():
     assert parse("b*sigmoid(a) + b*c")[1] == ("b", "a", "c")
 
 
+def test_a_declared_name_may_look_like_a_constant():
+    assert parse("I*x", known_names=("I",))[1] == ("I", "x")
+
+
 @pytest.mark.parametrize("name", [*FUNCTIONS, *ALIASES])
 def test_every_word_is_understood(name):
     least = FUNCTIONS[ALIASES.get(name, name)][1]
@@ -63,6 +67,13 @@ def test_every_word_is_understood(name):
         ("x*'a'", "'a'", "decimal number"),
         ("sigmoid(x, x)", "sigmoid(x, x)", "give sigmoid 1"),
         ("x*tanh", "tanh", "write tanh(x)"),
+        ("1 + swish(x, 2)", "swish(x, 2)", "give swish 1; write its formula to change beta"),
+        ("silu()", "silu()", "give silu 1"),
+        ("nan*x", "nan", "finite number"),
+        ("x + inf", "inf", "no infinities"),
+        ("oo*x", "oo", "no infinities"),
+        ("I*x", "I", "real formula"),
+        ("x*E", "E", "write e for Euler"),
         ("x + (y < 0)", "y < 0", "where(condition"),
         ("where(x, 1, 2)", "x", "comparison"),
         ("x/0", "0", "something else"),
