@@ -32,6 +32,20 @@ class Parameter:
     axis: int | None = None
     name: str = ""
 
+    def __post_init__(self) -> None:
+        what = f"parameter {self.name!r}" if self.name else "a parameter"
+        try:
+            finite = not isinstance(self.default, str) and math.isfinite(float(self.default))
+        except (TypeError, ValueError, OverflowError):
+            finite = False
+        if not finite:
+            raise ParseError(
+                f"the default of {what} is {str(self.default)[:40]!r}, no finite number",
+                do="give a finite number, or ac.Parameter(number, axis=...)",
+            )
+        if self.axis is not None and (isinstance(self.axis, bool) or not hasattr(self.axis, "__index__")):
+            raise ParseError(f"the axis of {what} is {self.axis!r}", do="give an integer, or None for one value in all")
+
     @property
     def symbol(self) -> sp.Symbol:
         return sp.Symbol(self.name, real=True)
@@ -107,6 +121,10 @@ def activation(
     """
     from .catalog import CATALOG, catalog_activation
 
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise ParseError(f"parameters is {parameters!r:.60}", do='give each its default, as in parameters={"b": 1.0}')
+    if isinstance(inputs, str):
+        raise ParseError(f"inputs is the text {inputs!r:.60}", do=f"give a list of names, such as [{inputs!r:.60}]")
     given = {key: _as_parameter(key, value) for key, value in (parameters or {}).items()}
     if isinstance(source, Activation):
         return _override(source, given, name)
@@ -134,15 +152,8 @@ def activation(
 def _as_parameter(name: str, value: float | Parameter) -> Parameter:
     if isinstance(value, Parameter):
         return replace(value, name=name)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ParseError(
-            f"the default of parameter {name!r} is {value!r}", do="give a number or ac.Parameter(default, axis=...)"
-        ) from None
-    if not math.isfinite(number):
-        raise ParseError(f"the default of parameter {name!r} is {value!r}", do="give a finite number")
-    return Parameter(number, None, name)
+    checked = Parameter(value, None, name)
+    return replace(checked, default=float(value))
 
 
 def _override(found: Activation, given: Mapping[str, Parameter], name: str | None) -> Activation:
@@ -187,7 +198,15 @@ def _trace(
 ) -> Activation:
     label = str(name or getattr(function, "__name__", "f"))
     inputs, found = [], {}
-    for argument in inspect.signature(function).parameters.values():
+    try:
+        if isinstance(function, type):
+            raise TypeError("it is a class")
+        arguments = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise UnsupportedExpression(
+            f"{label} cannot be traced: {error}", do="give a Python function of ac.exp, ac.max ..., or a formula"
+        ) from error
+    for argument in arguments:
         if argument.kind not in (argument.POSITIONAL_ONLY, argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY):
             raise UnsupportedExpression(f"{label} has a variable argument list", do="name its arguments")
         if argument.default is argument.empty:

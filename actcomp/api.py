@@ -124,8 +124,8 @@ def _cached_source(key: str, read_activation: Any) -> KernelSource:
 
 def _plain(parameters: Mapping[str, Any] | None) -> Any:
     """Parameters as plain data, for the key."""
-    if parameters is None:
-        return None
+    if not isinstance(parameters, Mapping):
+        return parameters
     return [[key, getattr(value, "default", value), getattr(value, "axis", None)] for key, value in parameters.items()]
 
 

@@ -61,6 +61,32 @@ def test_a_parameter_for_each_channel():
     assert f.parameters == (ac.Parameter(0.25, 1, "a"),)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("q",), "finite number"),
+        (("1.5",), "finite number"),
+        ((10**400,), "finite number"),
+        ((math.inf,), "finite number"),
+        ((math.nan,), "finite number"),
+        ((None,), "finite number"),
+        ((1.0, 1.5), "integer"),
+        ((1.0, "c"), "integer"),
+        ((1.0, True), "integer"),
+    ],
+    ids=lambda given: str(given)[:20],
+)
+def test_a_parameter_is_a_finite_number_with_a_whole_axis(arguments, message):
+    with pytest.raises(ac.ParseError, match=message):
+        ac.Parameter(*arguments)
+
+
+@pytest.mark.parametrize(("source", "parameters"), [("x*b", ["b"]), ("x*b", {"b": 10**400}), (max, None), (int, None)])
+def test_compile_refuses_alike(source, parameters):
+    with pytest.raises(ac.ActcompError):
+        ac.compile(source, parameters=parameters)
+
+
 def test_derivatives_are_activations():
     f = ac.activation("swish")
     assert f.derivative() == f.derivative("x")
@@ -98,6 +124,10 @@ def test_a_function_that_cannot_be_traced_says_what_to_use(function):
         ("x*b", {"parameters": {"b": math.inf}}, "finite"),
         ("x*b", {"parameters": {"b": "one"}}, "number"),
         ("silu", {"parameters": {"beta": 1.0}}, "no parameter"),
+        ("x*b", {"parameters": ["b"]}, "parameters is ['b']"),
+        ("x*b", {"inputs": "xb"}, "list of names"),
+        (max, {}, "cannot be traced"),
+        (int, {}, "cannot be traced"),
         (sp.Integer(-2) ** x, {}, "not real in general"),
         (x * sp.Integer(0) ** sp.Symbol("y"), {}, "not real in general"),
         (sp.Piecewise((x, x > 0)), {}, "end it with (value, True)"),
