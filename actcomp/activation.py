@@ -35,7 +35,8 @@ class Parameter:
     def __post_init__(self) -> None:
         what = f"parameter {self.name!r}" if self.name else "a parameter"
         try:
-            finite = not isinstance(self.default, str) and math.isfinite(float(self.default))
+            given: object = self.default
+            finite = not isinstance(given, str) and math.isfinite(float(self.default))
         except (TypeError, ValueError, OverflowError):
             finite = False
         if not finite:
