@@ -190,12 +190,11 @@ class Compiler:
                 return (value.log() * exponent(frame)).exp()
             if sign < 0:
                 raise OutsideDomain(f"{expression} is not real where {base_expression} < 0")
-            # 0**a: derivatives below the a-th are 0, the others infinite.
-            if rational is not None and rational > ctx.cap - 1:
+            # 0**a: derivatives below the a-th are 0, the others infinite, unless the base stays 0, as relu does.
+            stays = all(coefficient.is_zero() for coefficient in value)
+            if (stays and exponent(frame)[0] > 0) or (rational is not None and rational > ctx.cap - 1):
                 return arb_series([0])
-            raise Singular(
-                f"{expression} has no finite derivative of every order asked for where {base_expression} = 0"
-            )
+            raise Singular(f"{expression} lacks a finite derivative of the order asked for where {base_expression} = 0")
 
         return power_of
 

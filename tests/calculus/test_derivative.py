@@ -73,6 +73,15 @@ def test_what_is_not_singular_has_no_extra_branch(text):
     assert not differentiate(ac.activation(text).expression, x).has(sp.Piecewise)
 
 
+@pytest.mark.parametrize(
+    ("text", "point"), [("sqrt(relu(x))", -2.0), ("relu(x)**0.3", 0.0), ("sqrt(abs(x))", 0.0), ("x*abs(x)**0.5", 0.0)]
+)
+def test_balls_agree_that_a_base_which_stays_zero_has_slope_zero(text, point):
+    assert balls.series(ac.activation(text).expression, x, point, 2) == (0, 0, 0)
+    with pytest.raises(balls.Singular):
+        balls.series(sp.sqrt(x), x, 0.0, 1)
+
+
 def test_the_slope_by_an_exponent_at_a_zero_base():
     f = ac.activation("relu(x)**p", parameters={"p": 0.5})
     assert f.derivative("p").expression.subs({sp.Symbol("p", real=True): sp.Rational(1, 2)}).subs(x, -1) == 0
