@@ -62,15 +62,20 @@ def reciprocal_of_one_plus_exp(node: sp.Pow) -> Any:
 
 
 def tanh_by_exponentials(node: sp.Mul) -> Any:
-    """(exp(u) - exp(-u)) / (exp(u) + exp(-u)) = tanh(u)."""
+    """(c exp(u) - c exp(-u)) / (c exp(u) + c exp(-u)) = tanh(u), also with expm1 above: sinh(u)/cosh(u)."""
     for factor in node.args:
         if not (isinstance(factor, sp.Pow) and factor.exp == -1 and isinstance(factor.base, sp.Add)):
             continue
-        for first, second in (factor.base.args[:2], factor.base.args[1::-1]):
-            difference = first - second
-            opposite = isinstance(first, sp.exp) and second == sp.exp(-first.args[0]) and len(factor.base.args) == 2
-            if opposite and difference in node.args:
-                return node / (factor * difference) * sp.tanh(first.args[0])
+        coefficient, first = factor.base.args[0].as_coeff_Mul()
+        if not isinstance(first, sp.exp):
+            continue
+        for u in (first.args[0], -first.args[0]):
+            if factor.base != sp.Add(coefficient * sp.exp(u), coefficient * sp.exp(-u)):
+                continue
+            for g in (sp.exp, fn.expm1):
+                difference = sp.Add(coefficient * g(u), -coefficient * g(-u))
+                if difference in node.args:
+                    return node / (factor * difference) * sp.tanh(u)
     return None
 
 

@@ -1,5 +1,4 @@
-"""Derivatives against Arb's power series, which know nothing of the chain rule; and the documented slope at every kink.
-"""
+"""Derivatives against Arb's power series, which know nothing of the chain rule; the documented slope at every kink."""
 
 from __future__ import annotations
 

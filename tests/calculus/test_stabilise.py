@@ -23,6 +23,7 @@ SPELLINGS = {
     ],
     "tanh_by_exponentials": [
         (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)), y * (sp.exp(x) - sp.exp(-x)) / (sp.exp(x) + sp.exp(-x)),
+        (fn.expm1(x) / 2 - fn.expm1(-x) / 2) / (sp.exp(x) / 2 + sp.exp(-x) / 2),
     ],
     "share_of_exponentials": [
         sp.exp(x) / (sp.exp(x) + sp.exp(-x)), y * sp.exp(-x) / (sp.exp(x) + sp.exp(-x)),
