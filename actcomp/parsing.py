@@ -141,7 +141,9 @@ class _Reader:
         name = node.id
         if name in CONSTANTS:
             return CONSTANTS[name]
-        if name in FUNCTIONS or name in ALIASES or name == "Piecewise":
+        from .catalog import CATALOG
+
+        if name in FUNCTIONS or name in ALIASES or name in CATALOG or name == "Piecewise":
             self.fail(node, f"{name} is a function; it needs its argument", f"write {name}(x)")
         if name in NO_NAMES and name not in self.known_names:
             self.fail(node, f"{name} is no input", NO_NAMES[name])

@@ -67,6 +67,7 @@ def test_every_word_is_understood(name):
         ("x*'a'", "'a'", "decimal number"),
         ("sigmoid(x, x)", "sigmoid(x, x)", "give sigmoid 1"),
         ("x*tanh", "tanh", "write tanh(x)"),
+        ("x*silu", "silu", "write silu(x)"),
         ("1 + swish(x, 2)", "swish(x, 2)", "give swish 1; write its formula to change beta"),
         ("silu()", "silu()", "give silu 1"),
         ("nan*x", "nan", "finite number"),
