@@ -9,10 +9,11 @@ from ..errors import ArgumentError, DTypeError
 from .accuracy import accuracy, linear_in_dy, parameter_gradients, unselected_branches
 from .bits import same_bits
 from .case import Case
+from .conduct import conduct
 from .formats import all_values, bfloat16, format_of
 from .report import Check, Report
 from .special import infinities, not_a_number, symmetry
-from .subjects import CallableSubject, KernelSubject, Subject
+from .subjects import CallableSubject, KernelSubject, Subject, UserFunctionFailed
 
 if TYPE_CHECKING:
     from ..activation import Activation
@@ -26,6 +27,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Check]], ...] = (
     infinities,
     symmetry,
     same_bits,
+    conduct,
 )
 DTYPES = ("f32", "f64", "f16", "bf16")
 
@@ -105,7 +107,10 @@ def verify_subject(
         for check in checks:
             if progress is not None:
                 progress(dtype, check.__name__.replace("_", " "))
-            found.extend(check(case))
+            try:
+                found.extend(check(case))
+            except UserFunctionFailed as failure:
+                found.append(Check("runs", check.__name__.replace("_", " "), dtype, False, detail=str(failure)))
     return Report(target.name, str(target.expression), tuple(found), seed, bound)
 
 

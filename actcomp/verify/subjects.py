@@ -109,11 +109,16 @@ class KernelSubject:
         return _named(self.kernel.double_backward(*inputs, dy, *(h or ())), [*gradients, "d.g.y", *sums])
 
 
+class UserFunctionFailed(Exception):
+    """A user's function raised, or gave something that is no result: a finding, which becomes a row of the report."""
+
+
 class CallableSubject:
     """A user's functions: ``forward(*inputs)``, ``backward(*inputs, dy)`` giving the gradients of the inputs (then,
     if it likes, of the parameters), ``double_backward(*inputs, dy, *h)`` giving those of the inputs (then of dy).
 
-    They get NumPy arrays, or torch tensors where they refuse NumPy's and torch is imported."""
+    They get NumPy arrays, or torch tensors where they refuse NumPy's and torch is imported. Which of them overwrite
+    their arguments is noted in ``overwritten``, what types they return in ``returned``."""
 
     elementwise = False
 
@@ -129,38 +134,65 @@ class CallableSubject:
         self.variants = frozenset(self.functions)
         self.names = [str(symbol) for symbol in activation.inputs]
         self.parameters = [p.name for p in activation.parameters]
+        self.overwritten: set[str] = set()
+        self.returned: dict[str, set[str]] = {}
         self._torch: dict[str, bool] = {}
 
     def run(
         self, variant: str, dtype: str, inputs: Sequence[Any], dy: Any = None, h: Sequence[Any] | None = None
     ) -> dict[str, Any]:
         arguments = [*inputs, *(() if dy is None else (dy,)), *(h or ())]
-        result = self._call(variant, arguments)
+        try:
+            result = self._call(variant, arguments)
+        except Exception as error:
+            raise UserFunctionFailed(f"{variant} raised {type(error).__name__}: {error}") from error
         gradients = [f"d.{name}" for name in self.names]
-        if variant == "forward":
-            named = {"y": result}
-        elif variant == "backward":
-            named = _named(result, [*gradients, *(f"d.p.{name}" for name in self.parameters)])
-        else:
-            named = _named(result, [*gradients, "d.g.y", *(f"d.p.{name}" for name in self.parameters)])
+        sums = [f"d.p.{name}" for name in self.parameters]
+        due = {"forward": ["y"], "backward": gradients, "double_backward": gradients}[variant]
+        more = {"forward": [], "backward": sums, "double_backward": ["d.g.y", *sums]}[variant]
+        try:
+            named = {"y": result} if variant == "forward" else _named(result, [*due, *more])
+        except ShapeError as error:
+            raise UserFunctionFailed(f"{variant}: {error.what}") from error
+        if len(named) < len(due):
+            raise UserFunctionFailed(f"{variant} gave {len(named)} results where {len(due)} are due")
+        shape = np.broadcast_shapes(*(np.shape(argument) for argument in inputs))
+        for name, value in named.items():
+            if name not in sums and np.shape(value) != shape:
+                raise UserFunctionFailed(f"{variant}: {name} has shape {np.shape(value)} where {shape} is due")
+        types = {_type_name(value) for name, value in named.items() if name not in sums}
+        self.returned.setdefault(variant, set()).update(types)
         return {name: _to_numpy(value) for name, value in named.items()}
 
     def _call(self, variant: str, arguments: list[Any]) -> Any:
-        function = self.functions[variant]
         torch = sys.modules.get("torch")
         if self._torch.get(variant) and torch is not None:
-            return function(*(_to_torch(torch, argument) for argument in arguments))
+            return self._watched(variant, [_to_torch(torch, argument) for argument in arguments])
         try:
             with np.errstate(all="ignore"):
-                return function(*arguments)
+                return self._watched(variant, arguments)
         except (TypeError, AttributeError):
             if torch is None or variant in self._torch:
                 raise
-            result = function(*(_to_torch(torch, argument) for argument in arguments))
+            result = self._watched(variant, [_to_torch(torch, argument) for argument in arguments])
             self._torch[variant] = True
             return result
         finally:
             self._torch.setdefault(variant, False)
+
+    def _watched(self, variant: str, arguments: list[Any]) -> Any:
+        """The function's result; arguments that it has overwritten are put right again."""
+        before = [argument.clone() if hasattr(argument, "clone") else np.array(argument) for argument in arguments]
+        result = self.functions[variant](*arguments)
+        for argument, old in zip(arguments, before, strict=True):
+            if not bool(((argument == old) | (argument != argument)).all()):
+                self.overwritten.add(variant)
+                argument[...] = old
+        return result
+
+
+def _type_name(value: Any) -> str:
+    return str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
 
 
 def _named(result: Any, names: Sequence[str]) -> dict[str, Any]:
