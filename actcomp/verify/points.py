@@ -122,7 +122,8 @@ def _unrank(rank: int) -> float:
 def samples(dtype: str, hard: Sequence[float], count: int, seed: int) -> Any:
     """``count`` finite numbers of the format as float64: landmarks and neighbourhoods of the hard points first (a
     quarter at most each, chosen at random where there are more), then normal ones, uniform ones in [-30, 30], and
-    random bit patterns."""
+    random bit patterns. With 1,000 or more, besides, one number in every stretch of 1/50 from -12 to 12, so that no
+    wider fault there stays unseen."""
     rng = np.random.default_rng(seed)
     form = format_of(dtype)
     around = neighbourhood(hard, dtype, reach=24) if len(hard) else np.zeros(0)
@@ -132,6 +133,9 @@ def samples(dtype: str, hard: Sequence[float], count: int, seed: int) -> Any:
     parts.append(round_to(rng.normal(0.0, 4.0, third), dtype))
     parts.append(round_to(rng.uniform(-30.0, 30.0, third), dtype))
     parts.append(_random_bits(form, rest - 2 * third, rng))
+    if count >= 1_000:
+        strata = np.arange(-600, 600)
+        parts.append(round_to((strata + rng.random(len(strata))) / 50, dtype))
     return np.concatenate(parts)
 
 

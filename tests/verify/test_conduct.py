@@ -68,3 +68,12 @@ def test_torch_functions_are_watched_too():
         return y
 
     assert "arguments unchanged" in failures(forward=forward)
+
+
+@pytest.mark.parametrize("centre", [3.5, 0.37, -7.2])
+def test_a_fault_in_a_narrow_window_is_seen(centre):
+    def forward(x):
+        y = 1 / (1 + np.exp(-x.astype(np.float64)))
+        return np.where(abs(x - centre) < 0.02, y * 1.001, y).astype(x.dtype)
+
+    assert not ac.verify("sigmoid(x)", forward=forward)
