@@ -125,7 +125,8 @@ def hard_floats(
     patterns.
     """
     form = format_of(dtype)
-    fixed = [landmarks(dtype), round_to(np.linspace(-30.0, 30.0, 241), dtype)]
+    ends = [sign * end for end in (0.0, form.tiny, form.smallest_normal, 1.0, form.largest) for sign in (1.0, -1.0)]
+    fixed = [np.array(ends), landmarks(dtype), round_to(np.linspace(-30.0, 30.0, 241), dtype)]
     if len(near):
         fixed.append(neighbourhood(near, dtype, reach=16))
     choices = []
