@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import UnsupportedExpression
+from .errors import ArgumentError, UnsupportedExpression
 from .kernel import Kernel
 from .program.source import KernelSource
 from .program.stored import StoredProgram, interface_of
@@ -32,9 +33,11 @@ def compile(
     it, and kept on disk. Raises ParseError, UnsupportedExpression.
     """
     if not isinstance(source, str):
-        return Kernel(_source_of(_activation(source, inputs, parameters, name)))
+        made = _activation(source, inputs, parameters, name)
+        return Kernel(_source_of(made), remake=functools.partial(compile, made))
     key = json.dumps(["source", __version__, source, inputs, _plain(parameters), name], default=str)
-    return Kernel(_cached_source(key, lambda: _activation(source, inputs, parameters, name)))
+    remake = functools.partial(compile, source, inputs=inputs, parameters=parameters, name=name)
+    return Kernel(_cached_source(key, lambda: _activation(source, inputs, parameters, name)), remake)
 
 
 def verify(f: Any, **options: Any) -> Report:
@@ -70,11 +73,13 @@ def show(f: Any, stage: str = "program", *, dtype: str = "f32", variant: str = "
 
 def set_num_threads(limit: int | None) -> None:
     """At most this many threads for one call from now on; None: as many as the machine and OMP_NUM_THREADS allow."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ArgumentError(f"the limit of threads is {limit!r}", do="give a whole number from 1 up, or None")
     threads.set_limit(limit)
 
 
-def get_num_threads() -> int | None:
-    """The limit that set_num_threads made, None if there is none."""
+def get_num_threads() -> int:
+    """The most threads that a call may use: the processors of this process, or the limit that set_num_threads made."""
     return threads.limit()
 
 

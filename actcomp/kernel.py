@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections import namedtuple
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from .runtime import engine
 from .runtime.arrays import Array, is_weak, load, read_out, scratch, store
 from .runtime.launch import check_out, common_shape, fresh, launch, read_all, require_broadcast
 from .runtime.layout import Shape, contiguous_strides
+from .runtime.making import LOCK
 from .runtime.parameters import Setting, read_parameters, uniform_values
 from .runtime.recipe import MOST_RECIPES, Recipe, key_of
 
@@ -77,10 +77,14 @@ class Kernel:
     __slots__ = {"__call__": _CALL, "__dict__": "", "__weakref__": ""}
     __call__: Callable[..., Any]
 
-    def __init__(self, source: KernelSource) -> None:
+    def __init__(self, source: KernelSource, remake: Callable[[], Kernel] | None = None) -> None:
+        """``remake`` makes the Kernel again in another process: what pickling stores."""
+        for name in (*source.inputs, *(p.name for p in source.parameters)):
+            if name in ("out", "self"):
+                raise ArgumentError(f"{source.name}: {name!r} has a meaning of its own in calls", do="rename it")
         self.source = source
+        self._remake = remake
         self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
-        self._lock = threading.RLock()
         self._fronts: dict[str, Front] = {}
         self._recipes: dict[Hashable, Recipe] = {}
         self.__call__ = self._first_forward
@@ -107,6 +111,11 @@ class Kernel:
     def parameters(self) -> dict[str, float]:
         """Default values of the parameters by name."""
         return {parameter.name: parameter.default for parameter in self.source.parameters}
+
+    def __reduce__(self) -> Any:
+        if self._remake is None:
+            raise TypeError(f"{self!r} was not made by actcomp.compile, so that pickle cannot make it again")
+        return self._remake, ()
 
     def __repr__(self) -> str:
         words = [repr(self.name), f"inputs=({', '.join(self.inputs)})"]
@@ -206,7 +215,7 @@ class Kernel:
         key = (variant, dtype, per_channel)
         found = self._natives.get(key)
         if found is None:
-            with self._lock:
+            with LOCK:
                 found = self._natives.get(key)
                 if found is None:
                     program = self.program(*key) if per_channel else self.source.program(variant, dtype)
@@ -219,7 +228,7 @@ class Kernel:
         """The short way of a variant, made at its first call."""
         from .runtime.front import Front
 
-        with self._lock:
+        with LOCK:
             if variant not in self._fronts:
                 doc = _CALL if variant == "forward" else Kernel.backward.__doc__ or ""
                 self._fronts[variant] = Front(self.name, general, doc)
@@ -257,7 +266,7 @@ class Kernel:
         x = next(iter(call.inputs.values()))
         if all(setting.channels is None for setting in call.settings.values()):
             defaults = [self.parameters[name[2:]] for name in call.native.uniforms]
-            with self._lock:
+            with LOCK:
                 self._fronts[variant].add(x, call.native, defaults)
 
     def _again(

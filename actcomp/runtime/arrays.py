@@ -209,7 +209,10 @@ def _read_numbers(value: Any, name: str) -> Array:
     if isinstance(value, (list, tuple)) and array.dtype.kind in "iu":
         array = array.astype(np.float64)
     elif not isinstance(value, (list, tuple)):
-        array = np.asarray(float(value))
+        try:
+            array = np.asarray(float(value))
+        except OverflowError as fault:
+            raise DTypeError(f"{name} is beyond float64", do="give a number below 1.8e308") from fault
     return _read_numpy(array, name)
 
 

@@ -226,6 +226,8 @@ def _fault_of(root: str) -> tuple[str | None, str]:
         status = os.stat(root)
     except OSError as fault:
         return f"it cannot be made: {fault.strerror or fault}", elsewhere
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is no directory", elsewhere
     if not _is_ours(status):
         return "it belongs to another user", elsewhere
     if os.name == "posix" and status.st_mode & 0o077:

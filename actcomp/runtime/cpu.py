@@ -6,13 +6,13 @@ import os
 import platform
 import re
 import sys
-import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..emit.target import Target
 from ..errors import DeviceError
 from . import cache, image
+from .making import LOCK
 
 if TYPE_CHECKING:
     from ..program.program import Program
@@ -23,7 +23,6 @@ _V3 = (*_V2, "+avx", "+avx2", "+bmi", "+bmi2", "+f16c", "+fma", "+lzcnt", "+movb
 _V4 = (*_V3, "+avx512f", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512vl")
 LEVELS = {"x86-64": (), "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
 
-_lock = threading.Lock()  # LLVM's global state is not ours to share
 
 
 class Code:
@@ -107,7 +106,7 @@ def usable_levels() -> list[str]:
 def compile_ir(text: str, target: Target) -> bytes:
     """The object code of a module for the target. Takes 3 to 15 ms."""
     llvm = _llvm()
-    with _lock:
+    with LOCK:
         module = llvm.parse_assembly(text)
         module.verify()  # code generation ends the process on malformed modules
         return bytes(_machine(target).emit_object(module))
@@ -116,7 +115,7 @@ def compile_ir(text: str, target: Target) -> bytes:
 def assembly(text: str, target: Target) -> str:
     """The module as the target's assembler text, to read."""
     llvm = _llvm()
-    with _lock:
+    with LOCK:
         module = llvm.parse_assembly(text)
         module.verify()
         return str(_machine(target).emit_assembly(module))
@@ -146,7 +145,7 @@ def load(code: bytes, names: tuple[str, ...]) -> Code:
     if mapped is not None:
         return Code(mapped, {name: mapped.symbols[name] for name in names})
     llvm = _llvm()
-    with _lock:
+    with LOCK:
         _loaded += 1
         builder = llvm.JITLibraryBuilder().add_current_process().add_object_img(code)
         for name in names:

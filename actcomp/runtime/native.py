@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +44,7 @@ from ..emit.interface import BYTES, SETTINGS, element_inputs, element_outputs, s
 from ..emit.target import Target
 from ..program.stored import StoredProgram, whole
 from . import cache, cpu, threads
+from .making import LOCK
 
 if TYPE_CHECKING:
     from ..program.program import Program
@@ -114,7 +114,6 @@ class Native:
         self._fetch = fetch or (lambda: compile_object(whole(program), target, streaming=True))
         self._code = cpu.load(code, ("block",))
         self._streaming: cpu.Code | None = None
-        self._lock = threading.Lock()
         self.block_address: int = self._code.addresses["block"]
         self.stored_bytes = sum(operand.itemsize for operand in outputs)
         sizes = [operand.itemsize for operand in self.operands]
@@ -185,7 +184,7 @@ class Native:
             return
         threads.ensure()
         if self._streaming is None and self.output_count and count * self.stored_bytes > stream_threshold():
-            with self._lock:
+            with LOCK:
                 if self._streaming is None:
                     self._streaming = cpu.load(self._fetch(), ("block",))
                     self._record[1] = self._streaming.addresses["block"]
@@ -216,12 +215,9 @@ def run_address() -> int:
     return shared_code().addresses["run"]
 
 
-_shared_lock = threading.Lock()
-
-
 def shared_code() -> cpu.Code:
     """The code that all kernels share: driver and fast entry, compiled once a process."""
-    with _shared_lock:
+    with LOCK:
         return _shared_code()
 
 

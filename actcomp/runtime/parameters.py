@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..program.source import ParameterInfo
 from .arrays import Array, is_weak, load, read, store
 from .layout import Shape, contiguous_strides
@@ -50,7 +50,10 @@ def read_parameters(
 
 def _setting(info: ParameterInfo, value: Any, shape: Shape, dtype: str) -> Setting:
     if is_weak(value):
-        return Setting(float(value))
+        try:
+            return Setting(float(value))
+        except OverflowError as fault:
+            raise ArgumentError(f"{info.name} is beyond float64", do="give a number below 1.8e308") from fault
     array = read(value, info.name)
     if prod(array.shape) == 1 and (info.axis is None or len(array.shape) == 0):
         return Setting(float(load(array).reshape(())), given=array)

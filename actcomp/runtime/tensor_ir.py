@@ -140,6 +140,9 @@ axis.good:
   br label %axis
 take:
   %data = load ptr, ptr %v
+  %has.data = icmp ne ptr %data, null
+  br i1 %has.data, label %taken, label %slow
+taken:
   %p.offset = getelementptr i8, ptr %v, i64 40
   %offset = load i64, ptr %p.offset
   %here = getelementptr i8, ptr %data, i64 %offset
