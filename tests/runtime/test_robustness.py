@@ -1,4 +1,4 @@
-"""Faults that once crashed, hung or were untyped: emptied storage, forks while compiling, pickles, odd numbers, names."""
+"""Faults that once crashed, hung or were untyped: emptied storage, forks while compiling, pickles, odd numbers."""
 
 from __future__ import annotations
 
