@@ -66,11 +66,11 @@ def peer_report(peer: str, name: str, count: int) -> Any:
         import torch
 
         def forward(x: Any) -> Any:
-            return formula.torch(torch, torch.from_numpy(np.ascontiguousarray(x))).numpy()
+            return formula.torch(torch, torch.from_numpy(np.array(x))).numpy()
 
         def backward(x: Any, dy: Any) -> Any:
-            leaf = torch.from_numpy(np.ascontiguousarray(x)).requires_grad_()
-            cotangent = torch.from_numpy(np.ascontiguousarray(dy))
+            leaf = torch.from_numpy(np.array(x)).requires_grad_()
+            cotangent = torch.from_numpy(np.array(dy))
             return torch.autograd.grad(formula.torch(torch, leaf), leaf, cotangent)[0].numpy()
     else:
         import jax
