@@ -19,7 +19,7 @@ from .passes import run_passes
 from .program import Program, check
 from .source import KernelSource, ParameterInfo
 from .storage import COMPUTE_TYPE, store_as
-from .trace import Tracer
+from .trace import ALL, PLAIN, SATURATION, Tracer
 
 if TYPE_CHECKING:
     from ..activation import Activation
@@ -72,7 +72,7 @@ class _Maker:
         self.parameters = tuple(p.symbol for p in activation.parameters)
         values: dict[sp.Symbol, Value] = {s: self.builder.input(str(s), type) for s in self.inputs}
         values |= {s: self.builder.input(f"p.{s}", type, "uniform") for s in self.parameters}
-        self.plain, self.sharp = (Tracer(self.builder, type, values, compensate=sharp) for sharp in (False, True))
+        self.tracers = {effort: Tracer(self.builder, type, values, effort) for effort in (PLAIN, SATURATION, ALL)}
         self.expression = stabilise(activation.expression)
         self.slopes: dict[sp.Symbol, sp.Expr] = {}
         self.infinity: Infinity | None = None
@@ -90,8 +90,8 @@ class _Maker:
         return value if self.infinity is None else self.infinity.settle(value, order)
 
     def tracer(self, order: int) -> Tracer:
-        """Second derivatives carry their rounding errors, and first ones in float64, where bandwidth allows it."""
-        return self.sharp if order == 2 or (order == 1 and self.type == "f64") else self.plain
+        """Second derivatives carry their rounding errors; first ones in float64 where functions come close to 1."""
+        return self.tracers[ALL if order == 2 else SATURATION if order == 1 and self.type == "f64" else PLAIN]
 
     def forward(self) -> None:
         self.builder.output("y", self.value(self.expression, 0))

@@ -47,12 +47,16 @@ CALL_NAMES: dict[type, str] = {
 
 _BOUNDED = (sp.tanh, sp.sin, sp.cos, sp.atan, sp.erf, sp.sign)
 
+# How much a Tracer does about rounding errors: nothing; sums with functions near 1 carry them; all sums do, and the
+# arguments of vanishing functions.
+PLAIN, SATURATION, ALL = 0, 1, 2
+
 
 class Tracer:
     """Writes expressions into a Builder; equal subexpressions are written once."""
 
     def __init__(
-        self, builder: Builder, type: str, symbols: Mapping[sp.Symbol, Value], compensate: bool = False
+        self, builder: Builder, type: str, symbols: Mapping[sp.Symbol, Value], compensate: int = PLAIN
     ) -> None:
         self.builder, self.type, self.compensate = builder, type, compensate
         self.known: dict[Any, Value] = dict(symbols)
@@ -84,7 +88,7 @@ class Tracer:
         name = CALL_NAMES.get(type(node))
         if name is None:
             raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
-        if self.compensate and type(node) in LOGARITHMIC_SLOPES:
+        if self.compensate == ALL and type(node) in LOGARITHMIC_SLOPES:
             polynomial = as_polynomial(node.args[0])
             if polynomial is not None:
                 return self._compensated(name, node, *polynomial)
@@ -93,9 +97,9 @@ class Tracer:
     def _compensated(self, name: str, node: Any, symbol: sp.Symbol, coefficients: dict[int, Any]) -> Value:
         argument, error = self._exact_polynomial(symbol, coefficients)
         self.known[node.args[0]], self.known[-node.args[0]] = argument, -argument
-        self.compensate = False  # the slope need not be as good as what it corrects
+        self.compensate = PLAIN  # the slope need not be as good as what it corrects
         slope = self.value(LOGARITHMIC_SLOPES[type(node)](node.args[0]))
-        self.compensate = True
+        self.compensate = ALL
         return self.builder.call(name, argument) * (1.0 + error * slope)
 
     def number(self, node: Any) -> Value:
@@ -121,7 +125,8 @@ class Tracer:
 
     def _sum(self, node: sp.Add) -> Value:
         # A sum of vanishing terms alone is left to the guards, which see through plain sums and products only.
-        if self.compensate and not all(self._decays(term) for term in node.args) and len(node.free_symbols) == 1:
+        wanted = self.compensate == ALL or (self.compensate == SATURATION and node.has(*SATURATING))
+        if wanted and not all(self._decays(term) for term in node.args) and len(node.free_symbols) == 1:
             return rounded(self._pair(node))
         polynomial, rest = _split_polynomial(node)
         total = self._horner(*polynomial) if polynomial else None
