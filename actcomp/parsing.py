@@ -289,9 +289,17 @@ class _Reader:
 
 def not_real(base: sp.Expr, exponent: sp.Expr) -> bool:
     """Whether base**exponent has a number <= 0 as base that the exponent does not suit: 0**x, (-2)**x, (-2)**0.5."""
-    if not base.is_number or base.is_positive or exponent.is_Integer:
+    if not base.is_number or exponent.is_Integer or _is_positive(base):
         return False
     return not (base.is_zero and exponent.is_number and exponent.is_positive)
+
+
+def _is_positive(number: sp.Expr) -> bool:
+    """Of a number that SymPy may not know the sign of, softplus(1) say."""
+    if number.is_positive is not None:
+        return bool(number.is_positive)
+    value = sp.N(fn.expand_definitions(number), 30)
+    return bool(value.is_real and value > 0)
 
 
 def _deepest_bracket(text: str) -> int:

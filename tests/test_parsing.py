@@ -34,6 +34,7 @@ MEANINGS = {
     "e**x + pi": sp.exp(x) + sp.pi,
     "silu(2*x)": 2 * x * fn.sigmoid(2 * x),
     "x**0.5": sp.sqrt(x),
+    "x*(softplus(1)**2 + 1/4)**(1/3)": x * sp.cbrt(fn.softplus(1) ** 2 + sp.Rational(1, 4)),
 }
 
 

@@ -325,6 +325,10 @@ def _read_jax(value: Any, name: str) -> Array:
     jax = sys.modules["jax"]
     if isinstance(value, jax.core.Tracer):
         raise DeviceError(f"{name} is traced by JAX and has no memory", do="call outside jit, grad and vmap")
+    if value.is_deleted():
+        raise DeviceError(f"{name} is deleted and has no memory", do="do not donate it, or make it again")
+    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
+        raise DTypeError(f"{name} has the type {value.dtype}", do="pass numbers; jax.random.key_data has those of keys")
     devices = value.devices()
     if len(devices) != 1 or next(iter(devices)).platform != "cpu":
         where = ", ".join(sorted(str(device) for device in devices))

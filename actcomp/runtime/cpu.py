@@ -24,7 +24,6 @@ _V4 = (*_V3, "+avx512f", "+avx512bw", "+avx512cd", "+avx512dq", "+avx512vl")
 LEVELS = {"x86-64": (), "x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
 
 
-
 class Code:
     """Loaded object code: addresses by name. The code is freed when the last reference goes."""
 
@@ -105,8 +104,8 @@ def usable_levels() -> list[str]:
 
 def compile_ir(text: str, target: Target) -> bytes:
     """The object code of a module for the target. Takes 3 to 15 ms."""
-    llvm = _llvm()
     with LOCK:
+        llvm = _llvm()
         module = llvm.parse_assembly(text)
         module.verify()  # code generation ends the process on malformed modules
         return bytes(_machine(target).emit_object(module))
@@ -114,8 +113,8 @@ def compile_ir(text: str, target: Target) -> bytes:
 
 def assembly(text: str, target: Target) -> str:
     """The module as the target's assembler text, to read."""
-    llvm = _llvm()
     with LOCK:
+        llvm = _llvm()
         module = llvm.parse_assembly(text)
         module.verify()
         return str(_machine(target).emit_assembly(module))
@@ -144,8 +143,8 @@ def load(code: bytes, names: tuple[str, ...]) -> Code:
     mapped = image.load(code)
     if mapped is not None:
         return Code(mapped, {name: mapped.symbols[name] for name in names})
-    llvm = _llvm()
     with LOCK:
+        llvm = _llvm()
         _loaded += 1
         builder = llvm.JITLibraryBuilder().add_current_process().add_object_img(code)
         for name in names:

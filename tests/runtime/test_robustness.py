@@ -99,3 +99,14 @@ def test_a_cache_directory_that_is_a_file_is_named_so(tmp_path, monkeypatch):
     monkeypatch.setenv("ACTCOMP_CACHE_DIR", str(file))
     with pytest.raises(ac.CacheError, match="no directory"):
         ac.compile("x*tanh(3*x)")(np.ones(3, np.float32))
+
+
+def test_jax_arrays_without_numbers_are_refused():
+    jax = pytest.importorskip("jax", reason="needs jax")
+    kernel = ac.compile("x*sigmoid(x)")
+    deleted = jax.numpy.ones(3)
+    deleted.delete()
+    with pytest.raises(ac.DeviceError, match="deleted"):
+        kernel(deleted)
+    with pytest.raises(ac.DTypeError, match="key_data"):
+        kernel(jax.random.key(0))
