@@ -8,8 +8,11 @@ import tempfile
 
 import hypothesis
 
-# A kernel's first call compiles it, and machines differ: time is no failure. A failure prints what repeats it.
-hypothesis.settings.register_profile("actcomp", deadline=None, print_blob=True)
+# A kernel's first call compiles it, and machines differ: time is no failure. A failure prints what repeats it. CI draws
+# the same examples each time, so that a change is judged by itself; elsewhere each run looks further.
+hypothesis.settings.register_profile(
+    "actcomp", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")), database=None
+)
 hypothesis.settings.load_profile("actcomp")
 
 
