@@ -3,7 +3,7 @@
 Functions such as exp, sigmoid and the normal density vanish faster than any power. Where such a factor E has become
 subnormal it has few bits, which a large factor a would magnify; where it is 0 and a is infinite, a*E is NaN though the
 limit is 0. Both happen only where E is tiny, so the product is computed again there, in a rare path, with E lifted by
-2**64 (2**128 in float64), and scaled back at the end, which rounds once.
+2**60 (2**510 in float64), and scaled back at the end, which rounds once.
 """
 
 from __future__ import annotations

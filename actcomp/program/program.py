@@ -88,14 +88,6 @@ class Program:
                 readers[operand].append(index)
         return readers
 
-    def input_of(self, name: str) -> Input:
-        return next(entry for entry in self.inputs if entry.name == name)
-
-    def select_outputs(self, *names: str, name: str | None = None) -> Program:
-        """The same operations with only the named outputs, in the order given (drop_dead removes what is left over)."""
-        by_name = {output.name: output for output in self.outputs}
-        return Program(name or self.name, self.inputs, self.operations, tuple(by_name[key] for key in names))
-
     def _repr_html_(self) -> str:
         import html
 

@@ -5,7 +5,7 @@ is the same quotient upside down bit for bit, and what is rational in exp(x) sti
 together, as in the derivatives of silu and mish, share the quotient.
 
 Where abs(x) is large the parts of the quotient would leave the range. There the functions are exponentials, or
-1 less one, to the last bit; a rare path computes them so, lifted by 2**64 (2**128) and brought down by one rounding.
+1 less one, to the last bit; a rare path computes them so, lifted by 2**60 (2**510) and brought down by one rounding.
 """
 
 from __future__ import annotations
