@@ -35,7 +35,8 @@ _PUBLIC = {
     **dict.fromkeys(
         (
             "ActcompError", "ParseError", "UnsupportedExpression", "NotDifferentiable", "DTypeError", "ShapeError",
-            "DeviceError", "CacheError", "ArgumentError",
+            "DeviceError", "CacheError", "ArgumentError", "UnboundedImage", "NotMonotone", "NoClosedForm",
+            "NoDecomposition", "UndecidedImage",
         ),
         "errors",
     ),
@@ -63,9 +64,14 @@ if TYPE_CHECKING:
     from .errors import CacheError as CacheError
     from .errors import DeviceError as DeviceError
     from .errors import DTypeError as DTypeError
+    from .errors import NoClosedForm as NoClosedForm
+    from .errors import NoDecomposition as NoDecomposition
     from .errors import NotDifferentiable as NotDifferentiable
+    from .errors import NotMonotone as NotMonotone
     from .errors import ParseError as ParseError
     from .errors import ShapeError as ShapeError
+    from .errors import UnboundedImage as UnboundedImage
+    from .errors import UndecidedImage as UndecidedImage
     from .errors import UnsupportedExpression as UnsupportedExpression
     from .kernel import Kernel as Kernel
     from .language import ALIASES as ALIASES

@@ -57,7 +57,9 @@ class Activation:
     """A real function of real inputs and parameters, differentiable almost everywhere.
 
     Make one with :func:`activation`. ``expression`` is SymPy over real symbols, with exact numbers; ``inputs`` in the
-    order of the call; ``domain`` the interval that the first input is meant for (all reals by default).
+    order of the call; ``domain`` the interval that the first input is meant for (all reals by default). ``mirror``:
+    (g, a, b) with signs a, b where f(x) = a g(b x) is proved: the kernels are then those of g between changes of sign,
+    with the same bits.
     """
 
     expression: sp.Expr
@@ -65,6 +67,7 @@ class Activation:
     parameters: tuple[Parameter, ...] = ()
     name: str = ""
     domain: tuple[float, float] = (-math.inf, math.inf)
+    mirror: tuple[Activation, int, int] | None = None
 
     def derivative(self, *by: str | sp.Symbol) -> Activation:
         """The partial derivative by the named inputs or parameters in turn (the first input if none is named)."""
@@ -80,7 +83,8 @@ class Activation:
                 )
             expression = differentiate(expression, symbol)
             names.append(str(symbol))
-        return replace(self, expression=expression, name=f"d({self.name})/d({', '.join(names)})")
+        label = f"d({self.name})/d({', '.join(names)})"
+        return Activation(expression, self.inputs, self.parameters, label, self.domain)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Activation):
@@ -165,7 +169,7 @@ def _override(found: Activation, given: Mapping[str, Parameter], name: str | Non
             do="its parameters: " + (", ".join(p.name for p in found.parameters) or "none"),
         )
     merged = tuple(given.get(p.name, p) for p in found.parameters)
-    return replace(found, parameters=merged, name=name or found.name)
+    return replace(found, parameters=merged, name=name or found.name, mirror=found.mirror if not given else None)
 
 
 def _choose_inputs(

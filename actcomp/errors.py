@@ -31,6 +31,26 @@ class NotDifferentiable(ActcompError):
     """A derivative was asked for that does not exist under the documented conventions."""
 
 
+class UnboundedImage(ActcompError):
+    """The derivative takes arbitrarily large values, so that its image has no end to reflect at or to divide by."""
+
+
+class NotMonotone(ActcompError):
+    """The derivative takes both signs, or vanishes where the rule needs the function to be invertible."""
+
+
+class NoClosedForm(ActcompError):
+    """What was asked for has no closed form, and no certified approximation either."""
+
+
+class NoDecomposition(ActcompError):
+    """The cut asked for does not take the expression apart."""
+
+
+class UndecidedImage(ActcompError):
+    """The derivative's image could not be enclosed: it oscillates without a period, or varies too wildly to prove."""
+
+
 class DTypeError(ActcompError, TypeError):
     """An array's element type is not supported, or two arrays differ in it."""
 
