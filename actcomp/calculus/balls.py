@@ -33,7 +33,7 @@ class Unresolved(ActcompError):
 
 
 @contextmanager
-def _working(precision: int, terms: int) -> Iterator[None]:
+def working(precision: int, terms: int) -> Iterator[None]:
     saved = ctx.prec, ctx.cap
     ctx.prec, ctx.cap = precision, terms
     try:
@@ -69,7 +69,7 @@ class BallFunction:
         as such.
         """
         values = dict(zip(self.symbols, point, strict=True)) if exact else {}
-        with _working(precision, terms):
+        with working(precision, terms):
             frame: list[Any] = [Point(values, exact)]
             for value, slope in zip(point, direction, strict=True):
                 frame.append(arb_series([exact_ball(value), slope]))
@@ -102,7 +102,7 @@ class BallFunction:
                 rows = [self.series(point, direction, terms, precision, exact) for direction in directions]
             except Undecided:
                 continue
-            with _working(precision, terms):
+            with working(precision, terms):
                 balls = combine(rows)
                 if all(_narrow(ball, relative_bits, absolute_bits) for ball in balls[:required]):
                     return balls
