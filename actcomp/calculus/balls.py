@@ -70,15 +70,20 @@ class BallFunction:
         """
         values = dict(zip(self.symbols, point, strict=True)) if exact else {}
         with working(precision, terms):
-            frame: list[Any] = [Point(values, exact)]
-            for value, slope in zip(point, direction, strict=True):
-                frame.append(arb_series([exact_ball(value), slope]))
-            frame.extend([None] * self._shared)
-            try:
-                result = self._root(frame)
-            except (ValueError, ZeroDivisionError) as fault:  # flint's, of a division by a ball that holds 0
-                raise Undecided from fault
-            return [result[k] for k in range(terms)]
+            arguments = [arb_series([exact_ball(v), s]) for v, s in zip(point, direction, strict=True)]
+            return self.compose(arguments, terms, Point(values, exact))
+
+    def compose(self, arguments: Sequence[Any], terms: int, point: Point | None = None) -> list[Any]:
+        """Taylor coefficients of f(arguments(t)), ``terms`` of them, at flint's present precision and cap.
+
+        ``arguments``: power series (arb_series), one a symbol. Raises as ``series`` does.
+        """
+        frame = [point or Point({}, False), *arguments, *([None] * self._shared)]
+        try:
+            result = self._root(frame)
+        except (ValueError, ZeroDivisionError) as fault:  # flint's, of a division by a ball that holds 0
+            raise Undecided from fault
+        return [result[k] for k in range(terms)]
 
     def enclose(
         self,
