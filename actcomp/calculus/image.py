@@ -1,0 +1,376 @@
+"""The image of the derivative: its hull [m, M], where it is taken, and what else of a function follows from it.
+
+On each smooth piece f' is monotone between the zeros of f''; its least and largest value are therefore among the
+values at those zeros and the limits at the ends of the piece, all of which are known exactly or to 30 digits. Nothing
+is sampled. Where f' is periodic, one period stands for all. Where it oscillates without a period, a window does, with a
+proved bound of what lies outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+from flint import arb
+
+from .. import functions as fn
+from ..errors import UndecidedImage, UnsupportedExpression
+from .ball_nodes import Undecided
+from .balls import BallFunction, OutsideDomain, Singular, Unresolved
+from .derivative import differentiate
+from .identity import parity, slope_sum
+from .period import period_of
+from .pieces import LINE, Piece, pieces
+from .roots import PRECISION, Identical, Place, Pole, place, zeros
+from .stabilise import stabilise
+from .tails import Unexpandable, expand
+
+
+@dataclass(frozen=True)
+class Extremum:
+    """The infimum or supremum of f': an enclosure, the exact number where calculus gives it, and where it is found.
+
+    ``attained`` is false where it is only approached, at the places of ``where``. Infinite where f' is unbounded.
+    """
+
+    place: Place
+    where: tuple[Place, ...]
+    attained: bool
+
+    @property
+    def exact(self) -> sp.Expr | None:
+        return self.place.exact
+
+    @property
+    def finite(self) -> bool:
+        return self.place.finite
+
+    @property
+    def enclosure(self) -> tuple[sp.Expr, sp.Expr]:
+        """Rational numbers (or an infinity, twice) between which it lies."""
+        if not self.finite:
+            return self.place.exact, self.place.exact
+        return tuple(_exact_dyadic(end) for end in (self.place.ball.lower(), self.place.ball.upper()))  # type: ignore[return-value]
+
+    @property
+    def value(self) -> sp.Expr:
+        """The exact number, or the rational one in the middle of the enclosure."""
+        return self.place.expression()
+
+    def __float__(self) -> float:
+        return float(self.place)
+
+    def __str__(self) -> str:
+        there = ", ".join(str(one) for one in self.where[:4])
+        return f"{self.place} ({'at' if self.attained else 'towards'} {there})"
+
+
+@dataclass(frozen=True)
+class Monotone:
+    """f' on (low, high): rising (1), falling (-1) or constant (0)."""
+
+    low: Place
+    high: Place
+    direction: int
+
+
+@dataclass(frozen=True)
+class DerivativeImage:
+    """What :func:`image` found; see there."""
+
+    name: str
+    infimum: Extremum
+    supremum: Extremum
+    limits: tuple[sp.Expr | None, sp.Expr | None]
+    monotone: tuple[Monotone, ...]
+    zeros: tuple[Any, ...] | None
+    slope_zeros: tuple[Any, ...] | None
+    fixed_points: tuple[Any, ...] | None
+    parity: str | None
+    slope_sum: sp.Expr | None
+    asymptotes: tuple[tuple[sp.Expr, sp.Expr] | None, tuple[sp.Expr, sp.Expr] | None]
+    growth: tuple[str, str]
+    period: sp.Expr | None = None
+    window: tuple[Any, Any] | None = None
+    symbolic: tuple[sp.Expr, sp.Expr] | None = None
+    parameters: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def bounded(self) -> bool:
+        return self.infimum.finite and self.supremum.finite
+
+    @property
+    def lipschitz(self) -> float:
+        """The least Lipschitz constant of f, sup |f'|, rounded to float64; inf where there is none."""
+        return max(abs(float(self.infimum)), abs(float(self.supremum)))
+
+    @property
+    def sum(self) -> sp.Expr:
+        """m + M: exact where both are or where f'(x) + f'(-x) is constant; else rational, 2**-120 away at most."""
+        if self.slope_sum is not None:
+            return self.slope_sum
+        if self.infimum.exact is not None and self.supremum.exact is not None:
+            return sp.nsimplify(self.infimum.exact + self.supremum.exact) if self.bounded else sp.nan
+        return self.infimum.value + self.supremum.value
+
+
+def image(
+    f: sp.Expr, x: sp.Symbol, name: str = "f", window: tuple[Any, Any] | None = None
+) -> DerivativeImage:
+    """The DerivativeImage of a function without parameters.
+
+    Raises UndecidedImage (no proof found), UnsupportedExpression (a pole, or no real value somewhere).
+    """
+    try:
+        return _Study(stabilise(f), x, name, window).image()
+    except (OutsideDomain, Singular, Pole) as fault:
+        raise UnsupportedExpression(
+            f"{name[:80]}: {getattr(fault, 'what', 'the derivative has a pole inside the line')}",
+            do="an activation must be real and finite at every real input; restrict the formula",
+        ) from fault
+    except Identical as fault:
+        raise UndecidedImage(f"{name[:80]} vanishes where it should not", do="simplify the formula") from fault
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    value: Place
+    where: Place
+    attained: bool
+
+
+class _Study:
+    def __init__(self, f: sp.Expr, x: sp.Symbol, name: str, window: tuple[Any, Any] | None) -> None:
+        self.f, self.x, self.name = f, x, name
+        self.slope = differentiate(f, x)
+        self.period = None if window is not None else period_of(self.slope, x)
+        self.window = window
+        low, high = LINE
+        if window is not None:
+            low, high = place(window[0]), place(window[1])
+        elif self.period is not None:  # from an irrational place, so that no zero falls on it
+            start = -sp.Rational(487, 1000) * self.period
+            low, high = place(start), place(start + self.period)
+        self.low, self.high = low, high
+        self.candidates: list[_Candidate] = []
+        self.monotone: list[Monotone] = []
+        self.outside: list[tuple[Any, Any]] = []
+
+    def image(self) -> DerivativeImage:
+        if self.period is None and self.window is None:
+            self._narrowed_to_a_window()
+        for part in pieces(self.slope, self.x, self.low, self.high):
+            self._study(part)
+        infimum, supremum = self._hull(-1), self._hull(1)
+        self._outside_is_inside(infimum, supremum)
+        ends = [self._tail(self.f, sign) for sign in (-1, 1)]
+        limits = [self._limit(self.slope, sign) for sign in (-1, 1)]
+        return DerivativeImage(
+            name=self.name,
+            infimum=infimum,
+            supremum=supremum,
+            limits=(limits[0], limits[1]),
+            monotone=tuple(self.monotone),
+            zeros=self._zero_set(self.f),
+            slope_zeros=self._zero_set(self.slope),
+            fixed_points=self._zero_set(self.f - self.x) if self.period is None else None,
+            parity=parity(self.f, self.x),
+            slope_sum=self._slope_sum(limits),
+            asymptotes=tuple(None if end is None else end.asymptote() for end in ends),  # type: ignore[arg-type]
+            growth=tuple("not known" if end is None else end.growth() for end in ends),  # type: ignore[arg-type]
+            period=self.period,
+            window=self.window,
+        )
+
+    # Pieces -----------------------------------------------------------------------------------------------------------
+
+    def _study(self, part: Piece) -> None:
+        g = part.expression
+        curvature = differentiate(g, self.x)
+        inner = pieces(curvature, self.x, part.low, part.high)
+        borders = [part.low]
+        for stretch in inner:
+            try:
+                between = zeros(stretch.expression, self.x, stretch.low, stretch.high)
+            except Identical:
+                between = []
+            borders += [*between, stretch.high]
+        for index, border in enumerate(borders):
+            at_end = index in (0, len(borders) - 1)
+            self.candidates.append(self._at(g, border, part, at_end))
+        for low, high in zip(borders, borders[1:], strict=False):
+            self.monotone.append(Monotone(low, high, self._direction(curvature, Piece(low, high, g))))
+
+    def _direction(self, curvature: sp.Expr, part: Piece) -> int:
+        if curvature == 0:
+            return 0
+        try:
+            value = BallFunction(curvature, [self.x]).enclose([part.inside()], [[0]], 1, lambda rows: rows[0], 4)[0]
+        except (Singular, OutsideDomain, Unresolved):
+            return 0
+        return 1 if value > 0 else -1 if value < 0 else 0
+
+    def _at(self, g: sp.Expr, border: Place, part: Piece, at_end: bool) -> _Candidate:
+        """The value of f' at a border, or its limit from inside the piece."""
+        if not border.finite:
+            sign = 1 if border.ball > 0 else -1
+            limit = g if not g.has(self.x) else self._limit(g, sign)
+            if limit is None:
+                raise self._oscillates()
+            return _Candidate(place(limit), border, not g.has(self.x))
+        value = self._value(g, border, part)
+        attained = not at_end or not g.has(self.x) or self._taken(border, value)
+        return _Candidate(value, border, attained)
+
+    def _value(self, g: sp.Expr, border: Place, part: Piece) -> Place:
+        if not g.has(self.x):
+            return place(g)
+        if border.exact is not None:
+            exact = _substituted(g, self.x, border.exact)
+            if exact is not None:
+                return exact
+        try:
+            ball = BallFunction(g, [self.x]).series([border.ball], [1], 1, 2 * PRECISION)[0]
+        except Undecided:
+            ball = arb.nan()
+        if not ball.is_finite():
+            return self._one_sided(g, border, part)
+        return Place(ball)
+
+    def _one_sided(self, g: sp.Expr, border: Place, part: Piece) -> Place:
+        """The limit at a border where the formula itself has no value: infinite ones by the expansion in 1/(x - c)."""
+        if border.exact is not None:
+            inward = 1 if border is part.low or border.ball.overlaps(part.low.ball) else -1
+            t = sp.Symbol("t", real=True)
+            end = self._tail(stabilise(g.xreplace({self.x: border.exact + inward / t})), 1, t)
+            limit = None if end is None else end.limit()
+            if limit is not None:
+                return place(limit)
+        raise UndecidedImage(f"{self.name[:80]}: f' near {border} is not known", do="simplify the formula")
+
+    def _taken(self, border: Place, value: Place) -> bool:
+        """Whether f' itself, by its convention at kinks, has the value at the border."""
+        if border.exact is None:
+            return False
+        own = _substituted(self.slope, self.x, border.exact)
+        return own is not None and own.exact is not None and own.exact == value.exact
+
+    def _limit(self, g: sp.Expr, sign: int) -> sp.Expr | None:
+        end = self._tail(g, sign)
+        return None if end is None else end.limit()
+
+    def _tail(self, g: sp.Expr, sign: int, x: sp.Symbol | None = None) -> Any:
+        try:
+            return expand(g, self.x if x is None else x, sign)
+        except Unexpandable:
+            return None
+
+    # The whole --------------------------------------------------------------------------------------------------------
+
+    def _hull(self, side: int) -> Extremum:
+        """The largest candidate (side 1), or the least (-1); candidates that balls do not part count as one."""
+        best = self.candidates[0]
+        for other in self.candidates[1:]:
+            difference = (other.value.ball - best.value.ball) * side
+            if difference > 0 or (not difference < 0 and self._better(other, best)):
+                best = other
+        alike = [c for c in self.candidates if _same(c.value, best.value)]
+        attained = [c for c in alike if c.attained]
+        where = {str(c.where): c.where for c in attained or alike}
+        return Extremum(best.value, tuple(where.values()), bool(attained))
+
+    def _better(self, other: _Candidate, best: _Candidate) -> bool:
+        """Of two that are equal as far as is known: the exact one, then the one that is attained."""
+        return (other.value.exact is not None, other.attained) > (best.value.exact is not None, best.attained)
+
+    def _narrowed_to_a_window(self) -> None:
+        """Where f' or f'' keeps oscillating towards an end, a window stands for it; the rest is bounded by _outside."""
+        for sign in (-1, 1):
+            end = LINE[(sign + 1) // 2]
+            if (self.high if sign > 0 else self.low) is not end:
+                continue
+            slope, curvature = self._tail(self.slope, sign), self._tail(differentiate(self.slope, self.x), sign)
+            if slope is None or (slope.limit() is not None and curvature is not None and curvature.sign_beyond()):
+                continue
+            if not differentiate(self.slope, self.x).has(self.x) or slope.remainder is None:
+                continue
+            reach = max(sp.Integer(32), 2 * sp.Integer(int(slope.start) + 1))
+            self.outside.append(slope.enclose_beyond(int(reach)))
+            if sign > 0:
+                self.high = place(reach)
+            else:
+                self.low = place(-reach)
+            self.window = (self.low.exact, self.high.exact)
+
+    def _outside_is_inside(self, infimum: Extremum, supremum: Extremum) -> None:
+        for low, high in self.outside:
+            if not (low >= infimum.place.ball.lower() and high <= supremum.place.ball.upper()):
+                raise self._oscillates()
+
+    def _oscillates(self) -> UndecidedImage:
+        return UndecidedImage(
+            f"the derivative of {self.name[:80]} oscillates without a period, and its bounds far out are wider than its "
+            "values near 0",
+            do="state a window: ac.image(f, window=(-10, 10))",
+        )
+
+    def _slope_sum(self, limits: list[sp.Expr | None]) -> sp.Expr | None:
+        candidates = []
+        if all(limit is not None and limit.is_finite for limit in limits):
+            candidates.append(sp.nsimplify(limits[0] + limits[1]))  # type: ignore[operator]
+        else:
+            middle = _substituted(self.slope, self.x, sp.Integer(0))
+            if middle is not None and middle.exact is not None:
+                candidates.append(2 * middle.exact)
+        return slope_sum(self.f, self.x, candidates)
+
+    def _zero_set(self, g: sp.Expr) -> tuple[Any, ...] | None:
+        """Zeros as Places and, where g vanishes on a whole piece, (low, high); None where they are not all known."""
+        found: list[Any] = []
+        try:
+            parts = pieces(stabilise(g), self.x, self.low, self.high)
+            for index, part in enumerate(parts):
+                try:
+                    found += zeros(part.expression, self.x, part.low, part.high)
+                except Identical:
+                    found.append((part.low, part.high))
+                if index + 1 < len(parts) and self._vanishes(g, part.high):
+                    found.append(part.high)
+        except (UndecidedImage, Pole, Singular, OutsideDomain):
+            return None
+        stretches = [one for one in found if isinstance(one, tuple)]
+        return tuple(
+            one
+            for one in found
+            if isinstance(one, tuple) or not any(a.ball <= one.ball and one.ball <= b.ball for a, b in stretches)
+        )
+
+    def _vanishes(self, g: sp.Expr, border: Place) -> bool:
+        if border.exact is None:
+            return False
+        value = _substituted(g, self.x, border.exact)
+        return value is not None and value.exact == 0
+
+
+def _same(a: Place, b: Place) -> bool:
+    if a.exact is not None and b.exact is not None:
+        return bool(a.exact == b.exact)
+    return bool(a.ball.overlaps(b.ball)) and a.finite and b.finite
+
+
+def _substituted(g: sp.Expr, x: sp.Symbol, number: sp.Expr) -> Place | None:
+    """g at an exact number, exact where it stays short."""
+    value = fn.expand_definitions(g).subs(x, number)
+    if not value.is_number or value.has(sp.nan, sp.zoo, sp.oo) or not value.is_comparable:
+        return None
+    if value.count_ops() > 3:
+        value = sp.radsimp(sp.expand(value)) if value.count_ops() < 60 else value
+    if value.count_ops() > 8:
+        return None
+    return place(value)
+
+
+def _exact_dyadic(end: Any) -> sp.Rational:
+    mantissa, exponent = (int(part) for part in end.man_exp())
+    return sp.Rational(mantissa) * sp.Integer(2) ** exponent
