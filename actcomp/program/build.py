@@ -15,7 +15,8 @@ from .. import debug
 from ..errors import UnsupportedExpression
 from .builder import Builder, Value
 from .infinity import Infinity
-from .passes import run_passes
+from .mirror import mirror
+from .passes import Observer, run_passes
 from .program import Program, check
 from .source import KernelSource, ParameterInfo
 from .storage import COMPUTE_TYPE, store_as
@@ -44,13 +45,22 @@ def build_program(activation: Activation, variant: str, dtype: str) -> Program:
     Raises UnsupportedExpression above MAX_PROGRAM_OPERATIONS.
     """
     observe = debug.observer(f"{activation.name}: {variant}, {dtype}")
-    program = run_passes(trace(activation, variant, COMPUTE_TYPE[dtype]), observe)
+    program = _computing(activation, variant, COMPUTE_TYPE[dtype], observe)
     if len(program) > MAX_PROGRAM_OPERATIONS:
         raise UnsupportedExpression(
             f"{activation.name[:80]}: {variant} has {len(program)} operations, the limit is {MAX_PROGRAM_OPERATIONS}",
             do="split it into several activations",
         )
     return check(store_as(program, dtype), "store_as")
+
+
+def _computing(activation: Activation, variant: str, type: str, observe: Observer | None) -> Program:
+    """The Program in the type that it computes in: of a mirrored activation, that of its original between signs."""
+    if activation.mirror is None:
+        return run_passes(trace(activation, variant, type), observe)
+    original, outer, inner = activation.mirror
+    name = f"{_identifier(activation.name)}_{variant}"
+    return mirror(_computing(original, variant, type, observe), variant, outer, inner, name)
 
 
 def trace(activation: Activation, variant: str, type: str) -> Program:

@@ -16,6 +16,7 @@ from .primitives import FLOATS, NUMPY_TYPE, WIDTH_BITS
 from .program import Operation, Output, Program, check
 
 Pass = Callable[[Program], Program]
+Observer = Callable[[str, Program, float], None]
 
 
 def rebuild(program: Program, rule: Callable[[Builder, Operation, tuple[Value, ...]], Value | None]) -> Program:
@@ -181,7 +182,7 @@ SHAPE: tuple[Pass, ...] = (drop_dead, guard_vanishing, fuse_multiply_add, lower)
 PRESERVE: tuple[Pass, ...] = (fold_constants, share_common, drop_dead)
 
 
-def run_passes(program: Program, observe: Callable[[str, Program, float], None] | None = None) -> Program:
+def run_passes(program: Program, observe: Observer | None = None) -> Program:
     """SHAPE, then PRESERVE, each result checked; ``observe(name, program, milliseconds)`` sees each."""
     import time
 
