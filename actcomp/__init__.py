@@ -23,6 +23,8 @@ _PUBLIC = {
     "compile": "api",
     "show": "api",
     "verify": "api",
+    "decompose": "api",
+    "Decomposition": "calculus.decompose",
     "activation": "activation",
     "Activation": "activation",
     "Parameter": "activation",
@@ -54,10 +56,12 @@ if TYPE_CHECKING:
     from .activation import Parameter as Parameter
     from .activation import activation as activation
     from .api import compile as compile
+    from .api import decompose as decompose
     from .api import get_num_threads as get_num_threads
     from .api import set_num_threads as set_num_threads
     from .api import show as show
     from .api import verify as verify
+    from .calculus.decompose import Decomposition as Decomposition
     from .catalog import CATALOG as CATALOG
     from .errors import ActcompError as ActcompError
     from .errors import ArgumentError as ArgumentError

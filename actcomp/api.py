@@ -16,6 +16,7 @@ from .runtime import cache, threads
 
 if TYPE_CHECKING:
     from .activation import Activation, Parameter
+    from .calculus.decompose import Decomposition
     from .program.program import Program
     from .verify.report import Report
 
@@ -45,6 +46,17 @@ def verify(f: Any, **options: Any) -> Report:
     from .verify.checks import verify as run
 
     return run(f, **options)
+
+
+def decompose(f: Any, cut: str | Sequence[Any] | None = None) -> Decomposition:
+    """f(x) = R(t1(x), ..., tk(x)), lifted to F(x1, ..., xk); see calculus.decompose.decompose.
+
+    ``f``: what :func:`activation` takes. ``cut``: "product", "sum", "parts", "occurrences", a list of subexpressions,
+    or None for the default. Raises NoDecomposition, ParseError, UnsupportedExpression, ArgumentError.
+    """
+    from .calculus.decompose import decompose as run
+
+    return run(_activation(f, None, None, None), cut)
 
 
 def show(f: Any, stage: str = "program", *, dtype: str = "f32", variant: str = "forward") -> str:

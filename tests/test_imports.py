@@ -44,6 +44,7 @@ LAYERS = {
     "catalog": Layer(deferred=("activation",)),
     # mathematics
     "calculus": Layer(("errors", "functions"), outside=("sympy", "flint")),
+    "calculus.decompose": Layer(("errors", "functions", "activation", "catalog", "calculus"), outside=("sympy",)),
     # Program: from an expression (trace, build) to primitives; knows no target
     "program": Layer(("errors", "debug"), outside=("numpy",)),
     "program.trace": Layer(
