@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import sympy as sp
 from flint import arb, arb_series, ctx, fmpq
 
 from .. import functions as fn
+from ..certified import certified
 from ..errors import ActcompError, UnsupportedExpression
+from .ball_functions import UNARY
+from .certified_node import certified_series
 
 
 class OutsideDomain(ActcompError):
@@ -31,8 +35,7 @@ class Undecided(Exception):
 
 
 class Point:
-    """Where an evaluation happens: the exact values of the variables, and whether signs are to be decided
-    symbolically."""
+    """Where an evaluation happens: the variables' exact values, and whether signs are to be decided by algebra."""
 
     __slots__ = ("exact", "values")
 
@@ -131,10 +134,13 @@ class Compiler:
             return self._extreme(expression, -1)
         if type(expression) in _CHECKED:
             return self._checked(expression)
-        unary = _UNARY.get(type(expression))
+        unary = UNARY.get(type(expression))
         if unary is not None:
             argument = self.node(expression.args[0])
             return lambda frame: unary(argument(frame))
+        if isinstance(expression, certified):
+            data, inner = expression.data, self.node(expression.args[0])
+            return lambda frame: certified_series(data, inner(frame), frame[0], _compiled)
         if isinstance(expression, fn.RealFunction):
             return self.node(type(expression).definition(*expression.args))
         raise UnsupportedExpression(
@@ -258,6 +264,12 @@ class Compiler:
         return lambda frame: _sign(left(frame)[0] - right(frame)[0], pair, frame[0]) in accepted
 
 
+@lru_cache(maxsize=256)
+def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> tuple[Node, int]:
+    compiler = Compiler(expression, symbols)
+    return compiler.node(expression), compiler.shared
+
+
 _ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {
     sp.StrictLessThan: (-1,),
     sp.LessThan: (-1, 0),
@@ -269,8 +281,7 @@ _ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {
 
 
 def _sign(ball: Any, expression: Any, point: Point) -> int:
-    """The sign of a number known by its ball; where the ball does not tell, by exact algebra if the point asks for
-    it."""
+    """The sign of a number known by its ball; where the ball does not tell, by algebra if the point asks for it."""
     if ball > 0:
         return 1
     if ball < 0:
@@ -317,83 +328,3 @@ def _signum(value: Any, sign: int, expression: sp.Expr) -> Any:
 
 
 _CHECKED: dict[type, Callable[[Any, int, sp.Expr], Any]] = {sp.log: _log, sp.Abs: _absolute, sp.sign: _signum}
-
-
-def _negative_half(value: Any) -> tuple[Any, bool]:
-    """(exp(-|v|), v >= 0): which side is chosen matters for the width of the ball only, never for its truth."""
-    positive = bool(value[0] > 0)
-    return (-value if positive else value).exp(), positive
-
-
-def _sigmoid(value: Any) -> Any:
-    decayed, positive = _negative_half(value)
-    return (1 if positive else decayed) / (1 + decayed)
-
-
-def _dsigmoid(value: Any) -> Any:
-    decayed, _ = _negative_half(value)
-    return decayed / (1 + decayed) ** 2
-
-
-def _softplus(value: Any) -> Any:
-    decayed, positive = _negative_half(value)
-    tail = (1 + decayed).log()
-    return value + tail if positive else tail
-
-
-def _tanh(value: Any) -> Any:
-    decayed, positive = _negative_half(2 * value)
-    return (1 - decayed if positive else decayed - 1) / (1 + decayed)
-
-
-def _sech2(value: Any) -> Any:
-    return 4 * _dsigmoid(2 * value)
-
-
-def _tanh_softplus(value: Any) -> Any:
-    decayed, positive = _negative_half(value)
-    if positive:  # n = exp(v) (exp(v) + 2), both sides times exp(-2v)
-        return (1 + 2 * decayed) / (1 + 2 * decayed + 2 * decayed**2)
-    growth = decayed * (decayed + 2)
-    return growth / (growth + 2)
-
-
-def _dlog_tanh_softplus(value: Any) -> Any:
-    decayed, positive = _negative_half(value)
-    if positive:
-        return 4 * decayed**2 * (1 + decayed) / ((1 + 2 * decayed + 2 * decayed**2) * (1 + 2 * decayed))
-    return 4 * (1 + decayed) / ((decayed * (decayed + 2) + 2) * (decayed + 2))
-
-
-def _normal_tail(value: Any) -> Any:
-    return (-value / arb(2).sqrt()).erfc() / 2
-
-
-def _normal_density(value: Any) -> Any:
-    return (-(value**2) / 2).exp() / (2 * arb.pi()).sqrt()
-
-
-_UNARY: dict[type, Callable[[Any], Any]] = {
-    sp.exp: lambda v: v.exp(),
-    sp.sin: lambda v: v.sin(),
-    sp.cos: lambda v: v.cos(),
-    sp.tan: lambda v: v.tan(),
-    sp.atan: lambda v: v.atan(),
-    sp.erf: lambda v: v.erf(),
-    sp.erfc: lambda v: v.erfc(),
-    sp.tanh: _tanh,
-    sp.sinh: lambda v: (v.exp() - (-v).exp()) / 2,
-    sp.cosh: lambda v: (v.exp() + (-v).exp()) / 2,
-    fn.expm1: lambda v: v.exp() - 1,
-    fn.sigmoid: _sigmoid,
-    fn.dsigmoid: _dsigmoid,
-    fn.softplus: _softplus,
-    fn.logsigmoid: lambda v: -_softplus(-v),
-    fn.sech2: _sech2,
-    fn.tanhshrink: lambda v: v - _tanh(v),
-    fn.tanh_softplus: _tanh_softplus,
-    fn.one_plus_sin2: lambda value: 1 + (2 * value).sin(),
-    fn.dlog_tanh_softplus: _dlog_tanh_softplus,
-    fn.Phi: _normal_tail,
-    fn.phi: _normal_density,
-}
