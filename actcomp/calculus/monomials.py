@@ -5,6 +5,7 @@ Everything here is for t >= 2, where log(t) is positive.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -98,7 +99,7 @@ def sign_of(number: sp.Expr) -> int:
         if value < 0:
             return -1
     plain = fn.expand_definitions(number)
-    if sp.expand(plain) == 0 or sp.simplify(plain) == 0:
+    if sp.expand(plain) == 0 or any(sp.simplify(form) == 0 for form in (plain, plain.rewrite(sp.exp))):
         return 0
     raise Unexpandable(f"whether {number} is 0")
 
@@ -195,7 +196,7 @@ def least_beyond(monomial: Monomial, place: Fraction) -> arb:
 
 
 def rational_below(number: arb) -> sp.Rational:
-    """A positive rational a little below the positive number."""
-    low = Fraction(float(number.lower())) * (1 - Fraction(1, 2**40))
-    found = Fraction(int(low * 2**12), 2**12) if low > 1 else low
+    """A positive rational of few digits, at most 1/128 below the positive number."""
+    mantissa, exponent = math.frexp(float(number.lower()))
+    found = Fraction(math.floor(mantissa * 2**8 - 2**-20)) * Fraction(2) ** (exponent - 8)
     return sp.Rational(found.numerator, found.denominator)

@@ -1,4 +1,4 @@
-"""Functions of what grows beyond all bounds with one sign: in exp(-|u|), exp(-u**2) or 1/u, with rigorous remainders."""
+"""Functions of what grows without bound and with one sign, in exp(-|u|), exp(-u**2) or 1/u, with proved remainders."""
 
 from __future__ import annotations
 

@@ -114,11 +114,16 @@ def expand(expression: sp.Expr, symbol: sp.Symbol, sign: int, terms: int = 4) ->
     start = _FIRST_START
     while True:
         tail = _expand(expression, symbol, sign, start, count)
-        if tail.series.terms or tail.series.remainder is None or count >= _MOST_TERMS:
-            return tail
-        if order(tail.series.remainder.monomial) >= 0:
+        if count >= _MOST_TERMS or not _drowned(tail.series):
             return tail
         count, start = 2 * count, tail.start
+
+
+def _drowned(series: Series) -> bool:
+    """Whether nothing but a remainder that decays is left: the terms of lower order have cancelled."""
+    if series.remainder is None or not series.settles():
+        return False
+    return not series.terms or compare(series.terms[0][0], series.remainder.monomial) <= 0
 
 
 def _expand(expression: sp.Expr, symbol: sp.Symbol, sign: int, start: Fraction, count: int) -> Tail:
