@@ -29,6 +29,8 @@ _PUBLIC = {
     "Activation": "activation",
     "Parameter": "activation",
     "Kernel": "kernel",
+    "compile_pair": "api",
+    "AlternatingKernel": "pair",
     "CATALOG": "catalog",
     "FUNCTIONS": "language",
     "ALIASES": "language",
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from .activation import Parameter as Parameter
     from .activation import activation as activation
     from .api import compile as compile
+    from .api import compile_pair as compile_pair
     from .api import decompose as decompose
     from .api import get_num_threads as get_num_threads
     from .api import set_num_threads as set_num_threads
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
     from .kernel import Kernel as Kernel
     from .language import ALIASES as ALIASES
     from .language import FUNCTIONS as FUNCTIONS
+    from .pair import AlternatingKernel as AlternatingKernel
     from .runtime import cache as cache
 
 

@@ -17,8 +17,12 @@ from .runtime import cache, threads
 if TYPE_CHECKING:
     from .activation import Activation, Parameter
     from .calculus.decompose import Decomposition
+    from .pair import AlternatingKernel
     from .program.program import Program
     from .verify.report import Report
+
+# The rules that a later process has under the same names.
+_LASTING_RULES = ("reflect", "reciprocal", "inverse", "negate")
 
 
 def compile(
@@ -36,9 +40,62 @@ def compile(
     if not isinstance(source, str):
         made = _activation(source, inputs, parameters, name)
         return Kernel(_source_of(made), remake=functools.partial(compile, made))
-    key = json.dumps(["source", __version__, source, inputs, _plain(parameters), name], default=str)
+    key = _source_key(source, inputs, parameters, name)
     remake = functools.partial(compile, source, inputs=inputs, parameters=parameters, name=name)
     return Kernel(_cached_source(key, lambda: _activation(source, inputs, parameters, name)), remake)
+
+
+def compile_pair(
+    f: Any,
+    *,
+    rule: Any = "reflect",
+    mode: str = "global",
+    adversary: Any = None,
+    inputs: Sequence[str] | None = None,
+    parameters: Mapping[str, float | Parameter] | None = None,
+    name: str | None = None,
+    **options: Any,
+) -> AlternatingKernel:
+    """The pair of kernels of an activation and its adversary, for alternating layers: ``pair(x, layer=3)``.
+
+    ``f``, ``inputs``, ``parameters``, ``name`` as for :func:`compile`; ``rule``, ``mode`` and other options as for
+    :func:`adversary`. With mode "split" the even layers run the lifted activation that :func:`decompose` gives (with
+    the option ``cut``), the odd ones its adversary; both have an input for each term. ``adversary``: an activation to
+    pair with instead, by any description that compile takes, with inputs of the same names.
+
+    Given as a formula or a catalog name, both halves are kept on disk, so that a later process does no mathematics.
+    Raises what compile, adversary and decompose raise; ArgumentError if the two do not fit each other.
+    """
+    from .pair import AlternatingKernel
+
+    source = (f, inputs, parameters, name)
+    remake = functools.partial(
+        compile_pair, f, rule=rule, mode=mode, adversary=adversary,
+        inputs=inputs, parameters=parameters, name=name, **options,
+    )  # fmt: skip
+    if adversary is not None:
+        if (rule, mode) != ("reflect", "global") or options:
+            raise ArgumentError(
+                "adversary= takes the place of rule, mode and their options", do="give it alone, or leave it away"
+            )
+        other = _described_source(adversary, None, None, None)
+        return AlternatingKernel(_described_source(*source), other, remake)
+
+    def first() -> Activation:
+        made = _activation(*source)
+        cut = {"cut": options["cut"]} if "cut" in options else {}
+        return decompose(made, **cut).lifted if mode == "split" else made
+
+    def second() -> Activation:
+        from . import adversary as oppose
+
+        return oppose(_activation(*source), rule=rule, mode=mode, **options)
+
+    key = _pair_key(source, rule, mode, options)
+    if key is None:
+        return AlternatingKernel(_source_of(first()), _source_of(second()), remake)
+    even = _source_key(*source) if mode != "split" else f"lifted {key}"
+    return AlternatingKernel(_cached_source(even, first), _cached_source(f"adversary {key}", second), remake)
 
 
 def verify(f: Any, **options: Any) -> Report:
@@ -137,6 +194,28 @@ def _cached_source(key: str, read_activation: Any) -> KernelSource:
     source = _source_of(activation())
     cache.write(key, {"kind": "source", "source": source.to_text()})
     return KernelSource.from_text(source.to_text(), make)
+
+
+def _described_source(source: Any, inputs: Any, parameters: Any, name: str | None) -> KernelSource:
+    """The source of what compile takes: by way of the disk cache if that is text."""
+    if not isinstance(source, str):
+        return _source_of(_activation(source, inputs, parameters, name))
+    key = _source_key(source, inputs, parameters, name)
+    return _cached_source(key, lambda: _activation(source, inputs, parameters, name))
+
+
+def _source_key(source: str, inputs: Any, parameters: Any, name: str | None) -> str:
+    return json.dumps(["source", __version__, source, inputs, _plain(parameters), name], default=str)
+
+
+def _pair_key(source: tuple[Any, ...], rule: Any, mode: str, options: Mapping[str, Any]) -> str | None:
+    """What determines a pair, if text says it in full: a rule of the user's own may mean something else tomorrow."""
+    if not isinstance(source[0], str) or rule not in _LASTING_RULES:
+        return None
+    try:
+        return f"{_source_key(*source)} {json.dumps([rule, mode, options], sort_keys=True)}"
+    except TypeError:
+        return None
 
 
 def _plain(parameters: Mapping[str, Any] | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import namedtuple
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArgumentError
@@ -13,10 +13,11 @@ from .program.source import KernelSource
 from .program.stored import whole
 from .runtime import engine
 from .runtime.arrays import Array, is_weak, load, read_out, scratch, store
-from .runtime.launch import check_out, common_shape, fresh, launch, read_all, require_broadcast
-from .runtime.layout import Shape, contiguous_strides
+from .runtime.call import Call
+from .runtime.launch import check_out, common_shape, read_all, require_broadcast
+from .runtime.layout import contiguous_strides
 from .runtime.making import LOCK
-from .runtime.parameters import Setting, read_parameters, uniform_values
+from .runtime.parameters import read_parameters
 from .runtime.recipe import MOST_RECIPES, Recipe, key_of
 
 if TYPE_CHECKING:
@@ -24,30 +25,7 @@ if TYPE_CHECKING:
     from .runtime.front import Front
     from .runtime.native import Native
 
-
-@dataclass(frozen=True)
-class _Call:
-    """One call, checked: its code, the operands by the names of the Program's inputs, the result's shape."""
-
-    native: Native
-    operands: dict[str, Array]
-    inputs: dict[str, Array]
-    shape: Shape
-    settings: dict[str, Setting]
-
-    def fresh(self) -> Array:
-        """Memory for a result."""
-        inputs = list(self.inputs.values())
-        return fresh(inputs[0], self.shape, inputs)
-
-    def run(self, outputs: Mapping[str, Array]) -> dict[str, float]:
-        """Fills the outputs; gives the sums by name."""
-        operands = [(outputs if o.is_output else self.operands)[o.name] for o in self.native.operands]
-        sums = launch(self.native, operands, self.shape, uniform_values(self.native.uniforms, self.settings))
-        for array in outputs.values():
-            if array.kind.written is not None:
-                array.kind.written(array)
-        return sums
+    Load = Callable[[str, str, frozenset[str]], Native]
 
 
 _CALL = """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
@@ -77,13 +55,17 @@ class Kernel:
     __slots__ = {"__call__": _CALL, "__dict__": "", "__weakref__": ""}
     __call__: Callable[..., Any]
 
-    def __init__(self, source: KernelSource, remake: Callable[[], Kernel] | None = None) -> None:
-        """``remake`` makes the Kernel again in another process: what pickling stores."""
+    def __init__(
+        self, source: KernelSource, remake: Callable[[], Kernel] | None = None, load: Load | None = None
+    ) -> None:
+        """``remake`` makes the Kernel again in another process: what pickling stores. ``load`` makes the machine code
+        of (variant, dtype, per_channel), as native() does by itself."""
         for name in (*source.inputs, *(p.name for p in source.parameters)):
             if name in ("out", "self"):
                 raise ArgumentError(f"{source.name}: {name!r} has a meaning of its own in calls", do="rename it")
         self.source = source
         self._remake = remake
+        self._load = load or (lambda *key: engine.load(self.program(*key) if key[2] else source.program(*key[:2])))
         self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
         self._fronts: dict[str, Front] = {}
         self._recipes: dict[Hashable, Recipe] = {}
@@ -161,14 +143,7 @@ class Kernel:
 
     def forward_and_derivative(self, *inputs: Any, **parameters: Any) -> tuple[Any, ...]:
         """(y, dy/dx1, ..., dy/dxk) at each element, all of the result's shape."""
-        known = self._again("derivative", inputs, parameters)
-        if known is not None:
-            return tuple(known[0])
-        call = self._prepare("derivative", inputs, parameters)
-        results = {name: call.fresh() for name in ("y", *(f"d.{name}" for name in self.inputs))}
-        call.run(results)
-        self._remember("derivative", inputs, call, results)
-        return tuple(array.kind.result(array) for array in results.values())
+        return self.outputs("derivative", ("y", *(f"d.{name}" for name in self.inputs)), inputs, parameters)
 
     def backward(self, *arrays: Any, **options: Any) -> Any:
         """The gradients, from the inputs and the gradient dy with respect to y: ``backward(x, dy)``,
@@ -188,6 +163,19 @@ class Kernel:
         For several inputs: the inputs, dy, then the gradient with respect to each input's gradient. Returns a named
         tuple: a field for each input, ``dy``, then one for each parameter, as :meth:`backward` does."""
         return self._gradients("double_backward", arrays, parameters, None)
+
+    def outputs(
+        self, variant: str, names: Sequence[str], inputs: Sequence[Any], parameters: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        """The named outputs of a variant that reads the inputs alone, each of the result's shape."""
+        known = self._again(variant, inputs, parameters)
+        if known is not None:
+            return tuple(known[0])
+        call = self._prepare(variant, inputs, parameters)
+        results = {name: call.fresh() for name in names}
+        call.run(results)
+        self._remember(variant, inputs, call, results)
+        return tuple(array.kind.result(array) for array in results.values())
 
     # For adapters and verification ------------------------------------------------------------------------------------
 
@@ -218,8 +206,7 @@ class Kernel:
             with LOCK:
                 found = self._natives.get(key)
                 if found is None:
-                    program = self.program(*key) if per_channel else self.source.program(variant, dtype)
-                    found = self._natives[key] = engine.load(program)
+                    found = self._natives[key] = self._load(*key)
         return found
 
     # Inside -----------------------------------------------------------------------------------------------------------
@@ -261,7 +248,7 @@ class Kernel:
     def _general_backward(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
         return self._gradients("backward", arrays, parameters, out)
 
-    def _shorten(self, variant: str, call: _Call) -> None:
+    def _shorten(self, variant: str, call: Call) -> None:
         """From now on plain arrays such as those of this call go the short way."""
         x = next(iter(call.inputs.values()))
         if all(setting.channels is None for setting in call.settings.values()):
@@ -282,7 +269,7 @@ class Kernel:
         values = {**defaults, **parameters}
         return recipe.run(arrays, [values[name[2:]] for name in recipe.native.uniforms])
 
-    def _remember(self, variant: str, arrays: Sequence[Any], call: _Call, outputs: Mapping[str, Array]) -> None:
+    def _remember(self, variant: str, arrays: Sequence[Any], call: Call, outputs: Mapping[str, Array]) -> None:
         """Keeps the recipe of a call in which nothing was broadcast and every parameter was one number."""
         key = key_of(variant, arrays)
         if key is None or any(array.shape != call.shape for array in call.operands.values()):
@@ -292,7 +279,7 @@ class Kernel:
                 self._recipes.clear()
             self._recipes[key] = Recipe(call.native, call.operands, outputs, call.shape)
 
-    def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> _Call:
+    def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Call:
         """Reads and checks everything that goes in; makes the code if it is not there yet."""
         names = self._operand_names(variant)
         if len(arrays) != len(names):
@@ -313,7 +300,7 @@ class Kernel:
         settings = read_parameters(self.source.parameters, parameters, shape, dtype)
         per_channel = {f"p.{name}": s.channels for name, s in settings.items() if s.channels is not None}
         native = self.native(variant, dtype, frozenset(name[2:] for name in per_channel))
-        return _Call(native, operands | per_channel, inputs, shape, settings)
+        return Call(native, operands | per_channel, inputs, shape, settings)
 
     def _operand_names(self, variant: str) -> dict[str, str]:
         """The Program's names of what a call passes by position, and what errors and results call them."""

@@ -36,6 +36,7 @@ LAYERS = {
     "debug": Layer(),
     # what the user wrote
     "functions": Layer(deferred=("calculus",), outside=("sympy",)),
+    "certified": Layer(("functions",), deferred=("calculus",), outside=("sympy",)),
     "language": Layer(("functions",), outside=("sympy",)),
     "parsing": Layer(("errors", "functions", "language"), deferred=("catalog",), outside=("sympy",)),
     "activation": Layer(
@@ -43,7 +44,7 @@ LAYERS = {
     ),
     "catalog": Layer(deferred=("activation",)),
     # mathematics
-    "calculus": Layer(("errors", "functions"), outside=("sympy", "flint")),
+    "calculus": Layer(("errors", "functions", "certified"), outside=("sympy", "flint")),
     "calculus.decompose": Layer(("errors", "functions", "activation", "catalog", "calculus"), outside=("sympy",)),
     # Program: from an expression (trace, build) to primitives; knows no target
     "program": Layer(("errors", "debug"), outside=("numpy",)),
@@ -60,8 +61,9 @@ LAYERS = {
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
     "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
     "kernel": Layer(("errors", "debug", "program", "runtime"), outside=("numpy",)),
+    "pair": Layer(("errors", "kernel", "program", "runtime")),
     "api": Layer(
-        ("", "errors", "debug", "kernel", "program", "runtime"),
+        ("", "errors", "debug", "kernel", "pair", "program", "runtime"),
         deferred=("activation", "calculus", "verify", "catalog"),
     ),
     # beside the flow

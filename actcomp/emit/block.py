@@ -12,6 +12,8 @@ same bits wherever it stands. What depends on uniform inputs alone is computed o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..program.interpreter import SUM_LANES, SUM_RUN
 from ..program.program import Input, Output, Program
 from .convert import convert
@@ -37,12 +39,25 @@ def lanes_of(program: Program, target: Target, streaming: bool = False) -> int:
 
 def emit_module(program: Program, target: Target, streaming: bool = False) -> str:
     """The module with the function ``block``. Streaming stores outputs past the caches (aligned to 64 bytes)."""
-    return _Block(separate_slow_paths(program), target, streaming).text()
+    return emit_together({"block": program}, target, streaming)
+
+
+def emit_together(programs: Mapping[str, Program], target: Target, streaming: bool = False) -> str:
+    """One module with a function for each Program, by name; tables that several of them read are there once."""
+    blocks = [_Block(separate_slow_paths(program), target, streaming, name) for name, program in programs.items()]
+    functions = [line for block in blocks for line in block.text()]
+    tables: dict[str, str] = {}
+    for block in blocks:
+        tables |= block.values.globals | block.once.globals
+    head = [f'target triple = "{target.triple}"']
+    attributes = f'nounwind "target-cpu"="{target.cpu}" "target-features"="{target.features}"'
+    tail = [f"attributes #0 = {{ {attributes} }}", "!0 = !{i32 1}", '!1 = !{!"branch_weights", i32 1, i32 4000}']
+    return "\n".join([*head, *tables.values(), *functions, *tail]) + "\n"
 
 
 class _Block:
-    def __init__(self, program: Program, target: Target, streaming: bool) -> None:
-        self.program, self.target, self.streaming = program, target, streaming
+    def __init__(self, program: Program, target: Target, streaming: bool, name: str) -> None:
+        self.program, self.target, self.streaming, self.name = program, target, streaming, name
         self.lanes = lanes_of(program, target, streaming)
         self.inputs, self.uniforms = element_inputs(program), uniform_inputs(program)
         self.outputs, self.sums = element_outputs(program), sum_outputs(program)
@@ -55,16 +70,13 @@ class _Block:
     def line(self, text: str) -> None:
         self.lines.append("  " + text)
 
-    def text(self) -> str:
-        self.lines.append("define void @block(ptr %pointers, i64 %begin, i64 %end) #0 {")
+    def text(self) -> list[str]:
+        """The function's lines."""
+        self.lines.append(f"define void @{self.name}(ptr %pointers, i64 %begin, i64 %end) #0 {{")
         self._entry()
         self._loop()
         self.lines.append("}")
-        tables = list(self.values.globals.values()) + list(self.once.globals.values())
-        head = [f'target triple = "{self.target.triple}"']
-        attributes = f'nounwind "target-cpu"="{self.target.cpu}" "target-features"="{self.target.features}"'
-        tail = [f"attributes #0 = {{ {attributes} }}", "!0 = !{i32 1}", '!1 = !{!"branch_weights", i32 1, i32 4000}']
-        return "\n".join([*head, *tables, *self.lines, *tail]) + "\n"
+        return self.lines
 
     # before the loop
 

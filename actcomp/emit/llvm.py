@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from hashlib import sha256
 
 from ..program.primitives import FLOATS, WIDTH_BITS
 from ..program.program import Operation, Program
@@ -89,7 +90,7 @@ class Emission:
     """Lines of IR for the values of a Program, made when demanded. The frame around it names the inputs.
 
     ``lines`` and ``label`` (of the block that lines go to) are shared with the frame. ``globals`` are constants that
-    the module must define: text by name."""
+    the module must define: text by name; equal ones of a module's functions have one name."""
 
     def __init__(self, program: Program, target: Target, lanes: int, lines: list[str], prefix: str = "v") -> None:
         self.program, self.target, self.lanes, self.lines, self.prefix = program, target, lanes, lines, prefix
@@ -245,8 +246,8 @@ class Emission:
     def _table(self, index: str, type: str, operation: Operation) -> str:
         """A gather from a constant array; the index is clamped into it."""
         entries, kind, stored = operation.payload, operation.type, STORED[operation.type]
-        name = f"@table{len(self.globals)}.{self.prefix}"
         values = ", ".join(f"{stored} {constant(bits, kind if kind != 'b' else 'i16', 1)}" for bits in entries)
+        name = f"@table.{stored}.{sha256(values.encode()).hexdigest()[:32]}"
         self.globals[name] = f"{name} = private unnamed_addr constant [{len(entries)} x {stored}] [{values}], align 64"
         last, zero, t = self.splat(len(entries) - 1, type), self.splat(0, type), self.type_text(type)
         low, place, address, r = self.fresh(), self.fresh(), self.fresh(), self.fresh()

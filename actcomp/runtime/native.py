@@ -33,7 +33,7 @@ from __future__ import annotations
 import ctypes
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -93,15 +93,17 @@ class Native:
     """A loaded kernel. Safe to call from several threads at once; lives as long as something refers to it.
 
     ``operands``: element inputs, then element outputs. ``uniforms``, ``sums``: the names of uniform inputs and of sum
-    outputs, in order. ``block_address``: the function of emit/block.py. ``record_address``: the kernel's record for
+    outputs, in order. ``block_address``: the function of emit/block.py, named ``function`` in the code, which may be
+    loaded already and hold other kernels' functions too. ``record_address``: the kernel's record for
     ``run`` of emit/driver.py (at ``run_address()``), which native handlers of frameworks call as well."""
 
     def __init__(
         self,
         program: Program | StoredProgram,
         target: Target,
-        code: bytes,
-        fetch: Callable[[], bytes] | None = None,
+        code: bytes | cpu.Code,
+        fetch: Callable[[], bytes | cpu.Code] | None = None,
+        function: str = "block",
     ) -> None:
         self.program, self.target = program, target
         inputs = [Operand(entry.name, entry.type, False) for entry in element_inputs(program)]
@@ -112,9 +114,10 @@ class Native:
         self.input_count, self.output_count = len(inputs), len(outputs)
         self._uniform_types = tuple(entry.type for entry in uniform_inputs(program))
         self._fetch = fetch or (lambda: compile_object(whole(program), target, streaming=True))
-        self._code = cpu.load(code, ("block",))
+        self._function = function
+        self._code = code if isinstance(code, cpu.Code) else cpu.load(code, (function,))
         self._streaming: cpu.Code | None = None
-        self.block_address: int = self._code.addresses["block"]
+        self.block_address: int = self._code.addresses[function]
         self.stored_bytes = sum(operand.itemsize for operand in outputs)
         sizes = [operand.itemsize for operand in self.operands]
         counts = [len(inputs), len(self.uniforms), len(outputs), len(self.sums)]
@@ -186,8 +189,9 @@ class Native:
         if self._streaming is None and self.output_count and count * self.stored_bytes > stream_threshold():
             with LOCK:
                 if self._streaming is None:
-                    self._streaming = cpu.load(self._fetch(), ("block",))
-                    self._record[1] = self._streaming.addresses["block"]
+                    code = self._fetch()
+                    self._streaming = code if isinstance(code, cpu.Code) else cpu.load(code, (self._function,))
+                    self._record[1] = self._streaming.addresses[self._function]
 
 
 def cache_key(program: Program | StoredProgram, target: Target, streaming: bool = False) -> str:
@@ -198,9 +202,14 @@ def cache_key(program: Program | StoredProgram, target: Target, streaming: bool 
 
 def compile_object(program: Program, target: Target, streaming: bool = False) -> bytes:
     """The Program's object code. Raises ValueError if calls of elementary functions are left in it."""
-    from ..emit.block import emit_module
+    return compile_together({"block": program}, target, streaming)
 
-    return cpu.compile_ir(emit_module(program, target, streaming), target)
+
+def compile_together(programs: Mapping[str, Program], target: Target, streaming: bool = False) -> bytes:
+    """One object with a function for each Program, by name."""
+    from ..emit.block import emit_together
+
+    return cpu.compile_ir(emit_together(programs, target, streaming), target)
 
 
 def load(
