@@ -51,6 +51,7 @@ LAYERS = {
     "program.trace": Layer(
         ("errors", "functions", "program", "calculus"), deferred=("calculus",), outside=("sympy", "numpy")
     ),
+    "program.piecewise_polynomial": Layer(("program", "certified"), outside=("numpy",)),
     "program.compensate": Layer(("functions", "program", "calculus"), outside=("sympy",)),
     "program.infinity": Layer(("program",), deferred=("activation", "calculus"), outside=("sympy", "numpy")),
     "program.build": Layer(("errors", "debug", "program"), deferred=("activation", "calculus"), outside=("sympy",)),

@@ -13,7 +13,9 @@ from sympy.logic.boolalg import ITE, And, BooleanFalse, BooleanTrue, Not, Or
 
 from .. import functions as fn
 from ..calculus.stabilise import as_monomial
+from ..certified import certified
 from ..errors import UnsupportedExpression
+from . import piecewise_polynomial
 from .builder import Builder, Value, constant_bits, constant_value
 from .compensate import (
     LOGARITHMIC_SLOPES,
@@ -85,6 +87,8 @@ class Tracer:
         if isinstance(node, sp.sign):
             x = self.value(node.args[0])
             return self.builder.select(x > 0, 1.0, self.builder.select(x < 0, -1.0, x))
+        if isinstance(node, certified):
+            return piecewise_polynomial.evaluate(self.value(node.args[0]), node.data)
         name = CALL_NAMES.get(type(node))
         if name is None:
             raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
