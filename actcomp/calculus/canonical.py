@@ -116,14 +116,16 @@ def gate_of_exponentials(node: Any) -> Any:
     t**a / (1 + t)**b with 0 <= a <= b is sigmoid(u)**a sigmoid(-u)**(b - a); (t**2 - 1) / (t**2 + 1) is tanh(u); and
     (t**2 + 2 t) / (t**2 + 2 t + 2) is tanh_softplus(u).
     """
+    join, pieces = (sp.Add, node.args) if isinstance(node, sp.Add) else (sp.Mul, sp.Mul.make_args(node))
     mine: list[Any] = []
     rest: list[Any] = []
-    for factor in (node,) if isinstance(node, sp.Add) else sp.Mul.make_args(node):
-        (mine if _only_exponentials(factor) else rest).append(factor)
-    product = sp.Mul(*mine)
+    for piece in pieces:
+        belongs = _only_exponentials(piece) or (join is sp.Add and piece.is_Rational)
+        (mine if belongs else rest).append(piece)
+    product = join(*mine)
     atoms = product.atoms(sp.exp, fn.expm1, fn.sigmoid)
     divides = any(isinstance(p, sp.Pow) and p.exp.is_negative for p in product.atoms(sp.Pow)) or product.has(fn.sigmoid)
-    if not divides or (not isinstance(node, sp.Add) and len(atoms) == 1 and not product.has(sp.Add)):
+    if not divides or (join is sp.Mul and len(atoms) == 1 and not product.has(sp.Add)):
         return None
     parts = {atom: _direction(atom.args[0]) for atom in atoms}
     directions = {direction for _, direction in parts.values()}
@@ -137,7 +139,7 @@ def gate_of_exponentials(node: Any) -> Any:
     }  # fmt: skip
     rational = product.xreplace({a: forms[type(a)](_T ** (scale / unit)) for a, (scale, _) in parts.items()})
     gate = _recognise(sp.cancel(sp.together(rational)), unit * directions.pop())
-    return None if gate is None else gate * sp.Mul(*rest)
+    return None if gate is None else join(gate, *rest)
 
 
 def _only_exponentials(factor: Any) -> bool:
@@ -153,7 +155,9 @@ def _direction(u: Any) -> tuple[Any, Any]:
 
 def _recognise(rational: Any, u: Any) -> Any:
     above, below = sp.fraction(rational)
-    if not below.has(_T) or not (above.is_polynomial(_T) and below.is_polynomial(_T)):
+    if not below.has(_T):
+        return (above / below).xreplace({_T: sp.exp(u)})
+    if not (above.is_polynomial(_T) and below.is_polynomial(_T)):
         return None
     top, bottom = sp.Poly(above, _T), sp.Poly(below, _T)
     if not all(c.is_Rational for c in (*top.all_coeffs(), *bottom.all_coeffs())):

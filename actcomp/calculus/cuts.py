@@ -101,7 +101,7 @@ def listed(expression: sp.Expr, x: sp.Symbol, wanted: Sequence[sp.Expr]) -> tupl
         zip(wanted, symbols, strict=True), key=lambda pair: (-pair[0].count_ops(), sp.default_sort_key(pair[0]))
     )
     for term, symbol in largest_first:
-        rule = rule.subs(term, symbol)
+        rule = _without_higher_powers(rule, term, symbol).subs(term, symbol)
     for term, symbol in zip(wanted, symbols, strict=True):
         if not rule.has(symbol):
             return None, term
@@ -114,7 +114,18 @@ def listed(expression: sp.Expr, x: sp.Symbol, wanted: Sequence[sp.Expr]) -> tupl
         if not any(argument.has(*symbols) for argument in left):
             rest = rule.func(*left)
             rule = rule.func(extra, *(argument for argument in rule.args if not argument.has(x)))
-    return Cut(rule.xreplace({x: extra}), (*symbols, extra), (*wanted, rest)), None
+    return _at_least_two(Cut(rule.xreplace({x: extra}), (*symbols, extra), (*wanted, rest))), None
+
+
+def _without_higher_powers(rule: sp.Expr, term: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+    """b**n = t**(n // m) b**(n % m) where the term is b**m: SymPy replaces only whole multiples."""
+    base, m = term.as_base_exp()
+    if isinstance(term, sp.exp) or not (m.is_Integer and m > 1):
+        return rule
+    return rule.replace(
+        lambda node: isinstance(node, sp.Pow) and node.base == base and node.exp.is_Integer and node.exp > m,
+        lambda node: symbol ** (node.exp // m) * base ** (node.exp % m),
+    )
 
 
 def _at_least_two(cut: Cut) -> Cut | None:

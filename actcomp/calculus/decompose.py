@@ -35,7 +35,7 @@ KNOWN_GATES: tuple[tuple[str, sp.Expr], ...] = (
     ("GLU: x1*sigmoid(x2)", _X1 * fn.sigmoid(_X2)),
     ("x1*Phi(x2)", _X1 * fn.Phi(_X2)),
     ("bilinear: x1*x2", _X1 * _X2),
-    ("GTU: sigmoid(x1)*tanh(x2)", fn.sigmoid(_X1) * sp.tanh(_X2)),
+    ("GTU: tanh(x1)*sigmoid(x2)", sp.tanh(_X1) * fn.sigmoid(_X2)),
     ("ReGLU: x1*relu(x2)", _X1 * fn.relu(_X2)),
     ("GEGLU: x1*x2*Phi(x2)", _X1 * _X2 * fn.Phi(_X2)),
     ("SwiGLU: x1*x2*sigmoid(x2)", _X1 * _X2 * fn.sigmoid(_X2)),

@@ -122,13 +122,18 @@ def _minus_value_at_zero(half: sp.Expr, x: sp.Symbol, sign: int) -> sp.Expr:
         coefficient, function = summand.as_independent(x, as_Add=False)
         if not function.has(x):
             continue
-        row = _CENTRED.get(type(function))
-        u = function.args[0] if row is not None else None
-        if row is not None and u is not None and u.xreplace({x: sp.Integer(0)}) == 0:
-            result += coefficient * row(u, sp.sign(sp.diff(u, x)) * sign if u.is_polynomial(x) else sp.nan)
-        else:
-            result += coefficient * (function - value_at_zero(function, x))
+        result += coefficient * _centred(function, x, sign)
     return result
+
+
+def _centred(function: Any, x: sp.Symbol, sign: int) -> Any:
+    """One function, power or product minus its value at 0."""
+    at_zero = value_at_zero(function, x)
+    row = _CENTRED.get(type(function))
+    if row is None or function.args[0].xreplace({x: sp.Integer(0)}) != 0:
+        return function - at_zero
+    u = function.args[0]
+    return row(u, sp.sign(u.coeff(x)) * sign if u.coeff(x) * x == u else sp.nan)
 
 
 def _softplus_minus_log2(u: Any, sign: Any) -> Any:
@@ -165,4 +170,4 @@ def _vanishes_left(expression: sp.Expr, x: sp.Symbol, defaults: dict[sp.Symbol, 
         left, right = (function.enclose([side], [[0]], 1, lambda rows: rows[0], 30, 60)[0] for side in (-_FAR, _FAR))
     except (OutsideDomain, Singular, Unresolved):
         return True
-    return bool(abs(left) <= abs(right))
+    return not abs(left) > abs(right)
