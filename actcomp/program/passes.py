@@ -129,7 +129,8 @@ def _bits(value: Any, type_: str) -> int:
 
 
 def _identity(builder: Builder, operation: Operation, operands: tuple[Value, ...]) -> Value | None:
-    """x*1, x/1, neg neg x, select with equal arms or a constant mask: the value that is there already."""
+    """x*1, x/1, neg neg x, select with equal arms or a constant mask: the value that is there already. abs neg x: abs x,
+    which x and -x then share."""
 
     def constant(value: Value) -> Any:
         known = builder.operations[value.index]
@@ -147,9 +148,9 @@ def _identity(builder: Builder, operation: Operation, operands: tuple[Value, ...
             return first
         if constant(mask) is not None:
             return first if bool(constant(mask)) == (operation.name == "select") else second
-    if operation.name == "neg" and builder.operations[operands[0].index].name == "neg":
-        inner = builder.operations[operands[0].index].operands[0]
-        return Value(builder, inner, operation.type)
+    if operation.name in ("neg", "abs") and builder.operations[operands[0].index].name == "neg":
+        inner = Value(builder, builder.operations[operands[0].index].operands[0], operation.type)
+        return inner if operation.name == "neg" else abs(inner)
     return None
 
 
