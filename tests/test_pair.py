@@ -239,6 +239,55 @@ def test_what_does_not_fit_together_is_refused():
         ac.compile_pair("silu", adversary=REFLECTED, rule="inverse")
 
 
+# By rule and mode -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[Any]:
+    """The calls of ac.adversary, for which something simple stands in: eps times the sum of the inputs."""
+    calls: list[Any] = []
+
+    def adversary(f: Any, **options: Any) -> Any:
+        calls.append((f.name, options))
+        inputs = f.inputs if options["mode"] == "global" else ac.decompose(f).lifted.inputs
+        return ac.Activation(options.get("eps", 2) * sum(inputs), inputs, name="star")
+
+    monkeypatch.setattr(ac, "adversary", adversary, raising=False)
+    return calls
+
+
+def test_rule_and_options_reach_the_adversary_once(asked):
+    x = samples("f64")[0]
+    pair = ac.compile_pair("x*sigmoid(x)/11", rule="reciprocal", eps=3)
+    assert_equal(pair(x, layer=1), 3 * x)
+    assert asked == [("x*sigmoid(x)/11", {"rule": "reciprocal", "mode": "global", "eps": 3})]
+    again = ac.compile_pair("x*sigmoid(x)/11", rule="reciprocal", eps=3)
+    assert_equal(again(x, layer=1), 3 * x)
+    assert len(asked) == 1  # from the disk
+    assert_equal(ac.compile_pair("x*sigmoid(x)/11", rule="reciprocal", eps=4)(x, layer=1), 4 * x)
+    assert_equal(ac.compile_pair("x*sigmoid(x)/11", rule="inverse", eps=5)(x, layer=1), 5 * x)
+    assert_equal(ac.compile_pair("x*sigmoid(x)/11", inputs=["x"], rule="inverse", eps=6)(x, layer=1), 6 * x)
+    assert len(asked) == 4
+
+
+def test_rules_of_the_user_and_activations_are_not_kept_on_disk(asked):
+    for _ in range(2):
+        ac.compile_pair("x*sigmoid(x)/13", rule="mine")
+    for _ in range(2):
+        ac.compile_pair(ac.activation("x*sigmoid(x)/13"))
+    assert len(asked) == 4
+
+
+def test_split_pairs_the_lifted_activations(asked):
+    a, b, _ = samples("f64")
+    pair = ac.compile_pair("silu", mode="split")
+    lifted = ac.decompose("silu").lifted
+    assert pair.inputs == tuple(str(symbol) for symbol in lifted.inputs) and len(pair.inputs) == 2
+    assert_equal(pair(a, b, layer=0), ac.compile(lifted)(a, b))
+    assert_equal(pair(a, b, layer=1), 2 * (a + b))
+    assert_equal(pair.both(a, b), (pair(a, b, layer=0), pair(a, b, layer=1)))
+
+
 # As an object ---------------------------------------------------------------------------------------------------------
 
 

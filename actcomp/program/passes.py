@@ -129,8 +129,8 @@ def _bits(value: Any, type_: str) -> int:
 
 
 def _identity(builder: Builder, operation: Operation, operands: tuple[Value, ...]) -> Value | None:
-    """x*1, x/1, neg neg x, select with equal arms or a constant mask: the value that is there already. abs neg x: abs x,
-    which x and -x then share."""
+    """x*1, x/1, neg neg x, select with equal arms or a constant mask: the value that is there already. abs neg x:
+    abs x, which x and -x then share."""
 
     def constant(value: Value) -> Any:
         known = builder.operations[value.index]
