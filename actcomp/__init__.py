@@ -21,6 +21,11 @@ __version__ = "0.1.0"
 # public name -> module that has it
 _PUBLIC = {
     "compile": "api",
+    "image": "api",
+    "adversary": "api",
+    "register_rule": "api",
+    "Adversary": "calculus.adversary",
+    "DerivativeImage": "calculus.image",
     "show": "api",
     "verify": "api",
     "decompose": "api",
@@ -57,7 +62,12 @@ if TYPE_CHECKING:
     from .activation import Activation as Activation
     from .activation import Parameter as Parameter
     from .activation import activation as activation
+    from .api import adversary as adversary
     from .api import compile as compile
+    from .api import image as image
+    from .api import register_rule as register_rule
+    from .calculus.adversary import Adversary as Adversary
+    from .calculus.image import DerivativeImage as DerivativeImage
     from .api import compile_pair as compile_pair
     from .api import decompose as decompose
     from .api import get_num_threads as get_num_threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
@@ -12,11 +12,14 @@ from .errors import ArgumentError, UnsupportedExpression
 from .kernel import Kernel
 from .program.source import KernelSource
 from .program.stored import StoredProgram, interface_of
+from .results import kept
 from .runtime import cache, threads
 
 if TYPE_CHECKING:
     from .activation import Activation, Parameter
+    from .calculus.adversary import Adversary
     from .calculus.decompose import Decomposition
+    from .calculus.image import DerivativeImage
     from .pair import AlternatingKernel
     from .program.program import Program
     from .verify.report import Report
@@ -138,6 +141,99 @@ def show(f: Any, stage: str = "program", *, dtype: str = "f32", variant: str = "
     from .runtime import cpu
 
     return cpu.intermediate_text(program) if stage == "llvm" else cpu.assembly_text(program)
+
+
+def image(
+    f: Any, *, window: tuple[float, float] | None = None, parameters: Mapping[str, float | Parameter] | None = None
+) -> DerivativeImage:
+    """The image of the derivative of f, proved: infimum and supremum with where they are found, limits, monotone
+    pieces, zeros, fixed points, symmetry, asymptotes.
+
+    ``f``, ``parameters`` as for :func:`activation`, of one input; parameters are taken at their values, and
+    ``image.symbolic`` has the hull in the parameters where it closes. ``window``: look at f on (low, high) alone, for
+    functions that oscillate without a period. Raises UndecidedImage, UnsupportedExpression (poles, several inputs).
+    """
+    given = _activation(f, None, parameters, None)
+    ends = None if window is None else _window(window)
+
+    def make() -> DerivativeImage:
+        from dataclasses import replace
+
+        from .calculus import image as study
+        from .calculus.adversary import at_defaults
+        from .calculus.parametric import symbolic_hull
+
+        expression, x = at_defaults(given)
+        found = study.image(expression, x, given.name, ends)
+        symbols = [p.symbol for p in given.parameters]
+        symbolic = symbolic_hull(given.expression, x, symbols) if symbols and ends is None else None
+        return replace(found, symbolic=symbolic, parameters={p.name: float(p.default) for p in given.parameters})
+
+    result: DerivativeImage = kept("image", given, {"window": ends}, make)
+    return result
+
+
+def adversary(
+    f: Any,
+    *,
+    rule: str = "reflect",
+    mode: str = "global",
+    cut: Any = None,
+    eps: float | None = None,
+    anchor: Any = "auto",
+    differentiate_image: bool = False,
+    parameters: Mapping[str, float | Parameter] | None = None,
+) -> Adversary:
+    """The adversary of f: an Activation whose derivative image is opposite to that of f by a rule.
+
+    ``f``, ``parameters`` as for :func:`activation`, of one input. ``rule``: "reflect", "reciprocal", "inverse",
+    "negate", or one added by :func:`register_rule`. ``mode``: "global" opposes f' as a whole; "split" opposes each term
+    of ``decompose(f, cut)`` and has an input for each. ``eps`` (0.1): the least slope that is divided by. ``anchor``:
+    what f*(0) is: "value" f(0), "negative" -f(0), "zero", a number, or "auto": -f(0) where f*(x) = -f(-x), else f(0).
+    ``differentiate_image``: the constants of the rule keep the parameters in, so that their gradients see them.
+
+    Raises UnboundedImage, NotMonotone, NoClosedForm, NoDecomposition, UndecidedImage: each names a rule that can.
+    """
+    given = _activation(f, None, parameters, None)
+    options = {
+        "rule": rule, "mode": mode, "cut": cut, "epsilon": eps, "anchor": anchor,
+        "differentiate_image": differentiate_image,
+    }  # fmt: skip
+
+    def make() -> Adversary:
+        from .calculus import adversary as module
+
+        return module.adversary(given, **options)
+
+    lasting = rule in _LASTING_RULES and (cut is None or isinstance(cut, str) or _plain_cut(cut))
+    result: Adversary = kept("adversary", given, options, make, lasting)
+    return result
+
+
+def register_rule(
+    name: str, slope: Callable[[Any, DerivativeImage], Any], summary: str = "", replace: bool = False
+) -> None:
+    """Adds an opposition rule f*' = slope(f', image); see calculus.rules.registered.register_rule."""
+    from .calculus.rules.registered import register_rule as register
+
+    register(name, slope, summary, replace)
+
+
+def _plain_cut(cut: Any) -> bool:
+    return isinstance(cut, (list, tuple)) and all(isinstance(one, str) for one in cut)
+
+
+def _window(window: Any) -> tuple[Any, Any]:
+    try:
+        low, high = (float(end) for end in window)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ArgumentError(f"the window is {window!r}", do="give two numbers, the lower first, such as (-10, 10)")
+    import sympy as sp
+
+    ends = [sp.Rational(repr(end)) if abs(end) != float("inf") else sp.oo * (1 if end > 0 else -1) for end in (low, high)]
+    return ends[0], ends[1]
 
 
 def set_num_threads(limit: int | None) -> None:

@@ -125,7 +125,7 @@ def respelled(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
 
 
 def parity(f: sp.Expr, x: sp.Symbol) -> str | None:
-    """"odd", "even", or None where neither is proved."""
+    """ "odd", "even", or None where neither is proved."""
     mirrored = f.xreplace({x: -x})
     if identically_zero(f + mirrored, x):
         return "odd"

@@ -26,6 +26,9 @@ from .roots import PRECISION, Identical, Place, Pole, place, zeros
 from .stabilise import stabilise
 from .tails import Unexpandable, expand
 
+# The widest enclosure that an extremum may have.
+_WIDEST = arb("1e-12")
+
 
 @dataclass(frozen=True)
 class Extremum:
@@ -77,7 +80,7 @@ class Monotone:
 
 @dataclass(frozen=True)
 class DerivativeImage:
-    """What :func:`image` found; see there."""
+    """What :func:`image` found; see there. ``known_sum``: m + M where it is known from elsewhere."""
 
     name: str
     infimum: Extremum
@@ -95,6 +98,7 @@ class DerivativeImage:
     window: tuple[Any, Any] | None = None
     symbolic: tuple[sp.Expr, sp.Expr] | None = None
     parameters: dict[str, float] = field(default_factory=dict)
+    known_sum: sp.Expr | None = None
 
     @property
     def bounded(self) -> bool:
@@ -108,16 +112,15 @@ class DerivativeImage:
     @property
     def sum(self) -> sp.Expr:
         """m + M: exact where both are or where f'(x) + f'(-x) is constant; else rational, 2**-120 away at most."""
-        if self.slope_sum is not None:
-            return self.slope_sum
+        for known in (self.slope_sum, self.known_sum):
+            if known is not None:
+                return known
         if self.infimum.exact is not None and self.supremum.exact is not None:
             return sp.nsimplify(self.infimum.exact + self.supremum.exact) if self.bounded else sp.nan
         return self.infimum.value + self.supremum.value
 
 
-def image(
-    f: sp.Expr, x: sp.Symbol, name: str = "f", window: tuple[Any, Any] | None = None
-) -> DerivativeImage:
+def image(f: sp.Expr, x: sp.Symbol, name: str = "f", window: tuple[Any, Any] | None = None) -> DerivativeImage:
     """The DerivativeImage of a function without parameters.
 
     Raises UndecidedImage (no proof found), UnsupportedExpression (a pole, or no real value somewhere).
@@ -133,6 +136,12 @@ def image(
         raise UndecidedImage(f"{name[:80]} vanishes where it should not", do="simplify the formula") from fault
 
 
+def hull_of(g: sp.Expr, x: sp.Symbol, low: Any, high: Any) -> tuple[Extremum, Extremum]:
+    """The infimum and supremum of g itself on (low, high); errors as for :func:`image`."""
+    window = None if (low, high) == (-sp.oo, sp.oo) else (low, high)
+    return _Study(g, x, str(g), window, slope=g).hull()
+
+
 @dataclass(frozen=True)
 class _Candidate:
     value: Place
@@ -141,9 +150,11 @@ class _Candidate:
 
 
 class _Study:
-    def __init__(self, f: sp.Expr, x: sp.Symbol, name: str, window: tuple[Any, Any] | None) -> None:
+    def __init__(
+        self, f: sp.Expr, x: sp.Symbol, name: str, window: tuple[Any, Any] | None, slope: sp.Expr | None = None
+    ) -> None:
         self.f, self.x, self.name = f, x, name
-        self.slope = differentiate(f, x)
+        self.slope = differentiate(f, x) if slope is None else slope
         self.period = None if window is not None else period_of(self.slope, x)
         self.window = window
         low, high = LINE
@@ -157,13 +168,16 @@ class _Study:
         self.monotone: list[Monotone] = []
         self.outside: list[tuple[Any, Any]] = []
 
-    def image(self) -> DerivativeImage:
+    def hull(self) -> tuple[Extremum, Extremum]:
         if self.period is None and self.window is None:
             self._narrowed_to_a_window()
         for part in pieces(self.slope, self.x, self.low, self.high):
             self._study(part)
-        infimum, supremum = self._hull(-1), self._hull(1)
-        self._outside_is_inside(infimum, supremum)
+        infimum, supremum = (self._with_outside(self._hull(side), side) for side in (-1, 1))
+        return infimum, supremum
+
+    def image(self) -> DerivativeImage:
+        infimum, supremum = self.hull()
         ends = [self._tail(self.f, sign) for sign in (-1, 1)]
         limits = [self._limit(self.slope, sign) for sign in (-1, 1)]
         return DerivativeImage(
@@ -232,7 +246,7 @@ class _Study:
                 return exact
         try:
             ball = BallFunction(g, [self.x]).series([border.ball], [1], 1, 2 * PRECISION)[0]
-        except Undecided:
+        except (Undecided, Singular):
             ball = arb.nan()
         if not ball.is_finite():
             return self._one_sided(g, border, part)
@@ -303,10 +317,16 @@ class _Study:
                 self.low = place(-reach)
             self.window = (self.low.exact, self.high.exact)
 
-    def _outside_is_inside(self, infimum: Extremum, supremum: Extremum) -> None:
-        for low, high in self.outside:
-            if not (low >= infimum.place.ball.lower() and high <= supremum.place.ball.upper()):
+    def _with_outside(self, found: Extremum, side: int) -> Extremum:
+        """The extremum, widened by what f' may do outside the window, where that is next to nothing."""
+        for bounds in self.outside:
+            bound = bounds[(side + 1) // 2]
+            excess = (bound - found.place.ball) * side
+            if excess > _WIDEST:
                 raise self._oscillates()
+            if not excess < 0:
+                found = Extremum(Place(found.place.ball.union(bound)), found.where, found.attained)
+        return found
 
     def _oscillates(self) -> UndecidedImage:
         return UndecidedImage(

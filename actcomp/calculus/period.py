@@ -18,7 +18,8 @@ def period_of(expression: sp.Expr, x: sp.Symbol) -> sp.Expr | None:
     ratios = [sp.nsimplify(frequency / base) for frequency in frequencies]
     if not all(ratio.is_Rational for ratio in ratios):
         return None
-    common = sp.Rational(sp.igcd(*(r.p * sp.ilcm(*(q.q for q in ratios)) // r.q for r in ratios)), sp.ilcm(*(q.q for q in ratios)))
+    denominator = sp.ilcm(1, *(ratio.q for ratio in ratios))
+    common = sp.Rational(sp.igcd(0, *(ratio * denominator for ratio in ratios)), denominator)
     full = sp.Abs(2 * sp.pi / (base * common))
     half = full / 2
     shifted = fn.expand_definitions(expression)

@@ -73,8 +73,12 @@ def inside(low: Place, high: Place) -> Any:
         if low.finite and high.finite:
             middle = (low.ball + high.ball) / 2
             for bits in (12, 40, PRECISION):  # few bits where they do
-                short = arb(fmpq(Fraction(float(middle.mid())).limit_denominator(1 << bits).numerator,
-                                 Fraction(float(middle.mid())).limit_denominator(1 << bits).denominator)).mid()
+                short = arb(
+                    fmpq(
+                        Fraction(float(middle.mid())).limit_denominator(1 << bits).numerator,
+                        Fraction(float(middle.mid())).limit_denominator(1 << bits).denominator,
+                    )
+                ).mid()
                 if short > low.ball and short < high.ball:
                     return short
             return middle.mid()
@@ -135,7 +139,9 @@ def _chosen(node: Any, x: sp.Symbol, at: Any) -> sp.Expr:
             truths = {r: _truth(r, x, at) for r in sp.sympify(condition).atoms(Relational)}
             if condition == sp.true or sp.sympify(condition).xreplace(truths) == sp.true:
                 return value
-        raise UndecidedImage(f"no condition of {str(node)[:80]} holds near {float(at):.6g}", do="end it with (value, True)")
+        raise UndecidedImage(
+            f"no condition of {str(node)[:80]} holds near {float(at):.6g}", do="end it with (value, True)"
+        )
     wanted = 1 if isinstance(node, (fn.maximum, sp.Max)) else -1
     best = node.args[0]
     for other in node.args[1:]:

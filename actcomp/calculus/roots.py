@@ -18,8 +18,8 @@ from flint import arb, fmpq
 
 from .. import functions as fn
 from ..errors import UndecidedImage
-from .balls import BallFunction, OutsideDomain, Singular, Unresolved, working
 from .ball_nodes import Undecided
+from .balls import BallFunction, OutsideDomain, Singular, Unresolved, working
 from .tails import Unexpandable, expand
 
 PRECISION = 160
@@ -216,7 +216,9 @@ def _of_polynomial(g: sp.Expr, x: sp.Symbol, low: Place, high: Place) -> list[Pl
     if polynomial.is_zero:
         raise Identical
     if polynomial.degree() <= 2:
-        roots = sp.roots(polynomial) if all(c.is_Rational for c in polynomial.all_coeffs()) else _of_quadratic(polynomial)
+        roots = (
+            sp.roots(polynomial) if all(c.is_Rational for c in polynomial.all_coeffs()) else _of_quadratic(polynomial)
+        )
         return [place(root) for root in roots if root.is_real]
     if all(c.is_Rational for c in polynomial.all_coeffs()):
         parts = [part for part, _ in polynomial.factor_list()[1]]
@@ -265,13 +267,15 @@ _FAR = "state a window: ac.image(f, window=(-10, 10))"
 
 
 def _recognised(g: sp.Expr, x: sp.Symbol, ball: Any) -> sp.Expr | None:
-    """A simple rational number in the ball that is a zero, by algebra."""
-    near = Fraction(float(ball.mid())).limit_denominator(24)
-    number = sp.Rational(near.numerator, near.denominator)
-    if not ball.contains(place(number).ball):
-        return None
-    value = fn.expand_definitions(g).subs(x, number)
-    return number if value.is_zero or value == 0 else None
+    """A simple rational number, or one times pi, in the ball that is a zero, by algebra."""
+    for unit in (sp.Integer(1), sp.pi) if g.has(sp.sin, sp.cos, fn.one_plus_sin2) else (sp.Integer(1),):
+        near = Fraction(float(ball.mid()) / float(unit)).limit_denominator(24)
+        number = sp.Rational(near.numerator, near.denominator) * unit
+        if place(number).ball.overlaps(ball):
+            value = fn.expand_definitions(g).subs(x, number)
+            if value.is_zero or sp.expand(value) == 0:
+                return number
+    return None
 
 
 class _Bisection:
@@ -297,6 +301,10 @@ class _Bisection:
                 zero = self._single(a, b)
                 if zero is not None:
                     found.append(zero)
+                continue
+            multiple = self._multiple(a, b) if b - a < 0.0625 else None
+            if multiple is not None:
+                found += multiple
                 continue
             if b - a < _NARROWEST * (1 + abs(a)):
                 raise self._undecided(a, b)
@@ -331,6 +339,22 @@ class _Bisection:
             if value > 0 or value < 0:
                 return 1 if value > 0 else -1
         return 0
+
+    def _multiple(self, a: Any, b: Any) -> list[Any] | None:
+        """A zero of order 2 to 6 at a simple rational number, the only one on [a, b]; None where there is no such."""
+        near = Fraction(float((a + b) / 2)).limit_denominator(24) if not a.union(b).contains(0) else Fraction(0)
+        for number in (arb(fmpq(near.numerator, near.denominator)), a, b):
+            if not (number.is_exact() and number >= a and number <= b):
+                continue
+            try:
+                at = self.function.series([number], [1], 7, PRECISION)
+                over = self.function.series([a.union(b)], [1], 7, PRECISION)
+            except (Undecided, Singular):
+                continue
+            order = next((k for k in range(7) if not at[k].is_zero()), 7)
+            if 0 < order < 7 and (over[order] > 0 or over[order] < 0):
+                return [number] if number > self.left and number < self.right and number < b else []
+        return None
 
     def _single(self, a: Any, b: Any) -> Any:
         """The zero of a monotone stretch, or None; one at the left end belongs to the stretch before."""
@@ -389,4 +413,6 @@ def _split(a: Any, b: Any) -> Any:
 
 
 def outside_domain(fault: OutsideDomain | Unresolved) -> UndecidedImage:
-    return UndecidedImage(f"the function has no value there: {fault.what}", do="restrict the formula to where it is real")
+    return UndecidedImage(
+        f"the function has no value there: {fault.what}", do="restrict the formula to where it is real"
+    )
