@@ -22,7 +22,7 @@ from .monomials import (
     rational_below,
     sign_of,
 )
-from .series import ZERO, Remainder, Series, constant, first_place, magnitude_beyond
+from .series import INFINITY, ZERO, Remainder, Series, constant, first_place, hull_beyond, magnitude_beyond, span_beyond
 
 HALF = arb(1) / 2
 _BY_GROWTH = cmp_to_key(compare)
@@ -42,15 +42,12 @@ class Arithmetic:
     def __init__(self, start: Fraction, count: int) -> None:
         self.start, self.count = start, count
 
-    def bound(self, monomial: Monomial) -> arb:
-        return bound_beyond(monomial, self.start)
-
-    def collect(self, terms: dict[Monomial, sp.Expr], remainders: list[tuple[arb, Monomial]]) -> Series:
+    def collect(self, terms: dict[Monomial, sp.Expr], remainders: list[Remainder]) -> Series:
         """Sorts, drops zeros, and moves what is beyond the count, or below a remainder, into one remainder."""
         found = [(monomial, c) for monomial, c in terms.items() if sign_of(c)]
         found.sort(key=lambda pair: _BY_GROWTH(pair[0]), reverse=True)
-        remainders = [(size, monomial) for size, monomial in remainders if not size.is_zero()]
-        leading = max((m for _, m in remainders), key=_BY_GROWTH, default=None)
+        remainders = [one for one in remainders if not one.bound.is_zero()]
+        leading = max((one.monomial for one in remainders), key=_BY_GROWTH, default=None)
         kept = []
         for index, (monomial, coefficient) in enumerate(found):
             if leading is not None and compare(monomial, leading) < 0:
@@ -61,12 +58,14 @@ class Arithmetic:
             kept.append((monomial, coefficient))
         if leading is None:
             return Series(tuple(kept))
-        total = arb(0)
-        for monomial, coefficient in found[len(kept) :]:
-            total += abs(ball(coefficient)) * self.bound(monomial.over(leading))
-        for size, monomial in remainders:
-            total += size if monomial == leading else size * self.bound(monomial.over(leading))
-        return Series(tuple(kept), Remainder(total.upper(), leading))
+        low, high = arb(0), arb(0)
+        left_out = [
+            Remainder(ball(coefficient), ball(coefficient), monomial) for monomial, coefficient in found[len(kept) :]
+        ]
+        for one in left_out + remainders:
+            span = span_beyond(one.low, one.high, one.monomial.over(leading), self.start)
+            low, high = low + span[0], high + span[1]
+        return Series(tuple(kept), Remainder(low.lower(), high.upper(), leading))
 
     def add(self, *series: Series) -> Series:
         terms: dict[Monomial, sp.Expr] = {}
@@ -75,7 +74,7 @@ class Arithmetic:
             for monomial, coefficient in one.terms:
                 terms[monomial] = terms[monomial] + coefficient if monomial in terms else coefficient
             if one.remainder is not None:
-                remainders.append((one.remainder.bound, one.remainder.monomial))
+                remainders.append(one.remainder)
         return self.collect(terms, remainders)
 
     def multiply(self, a: Series, b: Series) -> Series:
@@ -87,20 +86,16 @@ class Arithmetic:
         remainders = []
         for one, other in ((a, b), (b, a)):
             if one.remainder is not None:
-                size, monomial = one.remainder.bound, one.remainder.monomial
-                for right, coefficient in other.terms:
-                    remainders.append((size * abs(ball(coefficient)), monomial.times(right)))
+                remainders += [_scaled(one.remainder, c, monomial) for monomial, c in other.terms]
         if a.remainder is not None and b.remainder is not None:
+            ends = [x * y for x in (a.remainder.low, a.remainder.high) for y in (b.remainder.low, b.remainder.high)]
             both = a.remainder.monomial.times(b.remainder.monomial)
-            remainders.append((a.remainder.bound * b.remainder.bound, both))
+            remainders.append(Remainder(min(end.lower() for end in ends), max(end.upper() for end in ends), both))
         return self.collect(terms, remainders)
 
     def scale(self, series: Series, number: sp.Expr, monomial: Monomial = ONE) -> Series:
         terms = tuple((m.times(monomial), c * number) for m, c in series.terms)
-        if series.remainder is None:
-            return Series(terms)
-        size = (series.remainder.bound * abs(ball(number))).upper()
-        return Series(terms, Remainder(size, series.remainder.monomial.times(monomial)))
+        return Series(terms, None if series.remainder is None else _scaled(series.remainder, number, monomial))
 
     def subtract(self, a: Series, b: Series) -> Series:
         return self.add(a, self.scale(b, sp.Integer(-1)))
@@ -113,7 +108,7 @@ class Arithmetic:
         if leading is None:
             return a
         size = magnitude_beyond(self._quotient(apart, leading), self.start) / 2
-        return self.add(middle, Series((), Remainder(size.upper(), leading)))
+        return self.add(middle, _within(size, leading))
 
     def inside(self, low: arb, high: arb) -> Series:
         """A function of which only bounds are known."""
@@ -121,8 +116,8 @@ class Arithmetic:
             raise Unexpandable("unbounded oscillation")
         middle = Fraction(round(float((low + high).mid()) * 2**29), 2**30)
         center = rational_ball(middle)
-        size = max((high - center).upper(), (center - low).upper())
-        return self.add(constant(sp.Rational(middle.numerator, middle.denominator)), Series((), Remainder(size, ONE)))
+        rest = Remainder((low - center).lower(), (high - center).upper(), ONE)
+        return self.add(constant(sp.Rational(middle.numerator, middle.denominator)), Series((), rest))
 
     def _quotient(self, series: Series, monomial: Monomial) -> Series:
         return self.scale(series, sp.Integer(1), monomial.to_the(Fraction(-1)))
@@ -169,19 +164,19 @@ class Arithmetic:
                 break
             if count < min(self.count, most):
                 power = self.multiply(power, small)
-        error = (tail(count, bound) * size**count).upper()
-        return self.add(*parts, Series((), Remainder(error, leading.to_the(Fraction(count)))))
+        error = tail(count, bound) * size**count
+        return self.add(*parts, _within(error, leading.to_the(Fraction(count))))
 
     def power(self, series: Series, exponent: sp.Rational) -> Series:
         """f**exponent by the binomial series. Raises Unexpandable where f is not known to be positive and must be."""
+        r = Fraction(int(exponent.p), int(exponent.q))
+        if not series.terms:
+            return self._power_of_remainder(series, r)
         if exponent.is_Integer and 0 <= exponent <= 8:
             result = constant(sp.Integer(1))
             for _ in range(int(exponent)):
                 result = self.multiply(result, series)
             return result
-        r = Fraction(int(exponent.p), int(exponent.q))
-        if not series.terms:
-            return self._power_of_remainder(series, r)
         leading, coefficient = series.terms[0]
         if sign_of(coefficient) < 0 and r.denominator != 1:
             raise Unexpandable("a broken power of what is negative")
@@ -196,12 +191,13 @@ class Arithmetic:
         return self.scale(sums, sp.Pow(coefficient, exponent), leading.to_the(r))
 
     def _power_of_remainder(self, series: Series, exponent: Fraction) -> Series:
-        if exponent < 0:
+        rest = series.remainder
+        if exponent < 0 and (rest is None or not (rest.low > 0 or (rest.high < 0 and exponent.denominator == 1))):
             raise Unexpandable("a negative power of what may vanish")
-        if series.remainder is None:
+        if rest is None:
             return ZERO
-        size = series.remainder.bound ** rational_ball(exponent)
-        return Series((), Remainder(size.upper(), series.remainder.monomial.to_the(exponent)))
+        low, high = power_of_interval(rest.low, rest.high, exponent)
+        return Series((), Remainder(low, high, rest.monomial.to_the(exponent)))
 
     def reciprocal(self, series: Series) -> Series:
         return self.power(series, sp.Integer(-1))
@@ -241,8 +237,14 @@ class Arithmetic:
         factor = Monomial(tuple(exponent), power, 0)
         middle = dict(series.terms).get(ONE, sp.Integer(0))
         small = series.without([ONE, *(m for m, _ in growing)])
-        bound = magnitude_beyond(small, self.start) if not small.settles() else self.small(small, arb(1))
-        sums = self.compose(small, bound, lambda k: 1 / sp.factorial(k), lambda n, b: b.exp() / ball(sp.factorial(n)))
+        if small.settles():
+            bound = self.small(small, arb(1))
+            sums = self.compose(
+                small, bound, lambda k: 1 / sp.factorial(k), lambda n, b: b.exp() / ball(sp.factorial(n))
+            )
+        else:
+            low, high = hull_beyond(small, self.start)
+            sums = self.inside(low.exp().lower(), high.exp().upper())
         return self.scale(sums, sp.exp(middle), factor)
 
     def _exp_bound(self, series: Series) -> Series:
@@ -257,11 +259,43 @@ class Arithmetic:
             target = Monomial((), leading.power if leading.logs >= 0 else leading.power / 2, 0)
         else:
             target = LOG
-        least = abs(ball(coefficient)) / 2 / (1 if target == leading else self.bound(target.over(leading)))
+        least = (
+            abs(ball(coefficient)) / 2 / (1 if target == leading else bound_beyond(target.over(leading), self.start))
+        )
         slope = rational_below(least)
         if target == LOG:
-            return Series((), Remainder(arb(1), Monomial((), -Fraction(int(slope.p), int(slope.q)), 0)))
-        return Series((), Remainder(arb(1), Monomial(((target.power, -slope),), Fraction(0), 0)))
+            return Series((), Remainder(arb(0), arb(1), Monomial((), -Fraction(int(slope.p), int(slope.q)), 0)))
+        return Series((), Remainder(arb(0), arb(1), Monomial(((target.power, -slope),), Fraction(0), 0)))
+
+
+def _within(size: arb, monomial: Monomial) -> Series:
+    return Series((), Remainder(-size.upper(), size.upper(), monomial))
+
+
+def _scaled(rest: Remainder, number: sp.Expr, monomial: Monomial) -> Remainder:
+    ends = [rest.low * ball(number), rest.high * ball(number)]
+    if ball(number) < 0:
+        ends.reverse()
+    return Remainder(ends[0].lower(), ends[1].upper(), rest.monomial.times(monomial))
+
+
+def power_of_interval(low: arb, high: arb, exponent: Fraction) -> tuple[arb, arb]:
+    """Bounds of u**exponent for real u in [low, high], where the power is real and, if negative, u does not vanish."""
+    whole = exponent.denominator == 1
+    if not whole:
+        low = max(low, arb(0))
+    ends = [_power(low, exponent), _power(high, exponent)]
+    if low < 0 < high and whole and exponent % 2 == 0:
+        ends.append(arb(0))
+    return min(end.lower() for end in ends), max(end.upper() for end in ends)
+
+
+def _power(base: arb, exponent: Fraction) -> arb:
+    if base.is_zero() or not base.is_finite():
+        infinite = base.is_zero() == (exponent < 0)
+        return arb(0) if not infinite else INFINITY if base >= 0 or exponent % 2 == 0 else -INFINITY
+    size = abs(base) ** rational_ball(exponent)
+    return -size if base < 0 and exponent % 2 == 1 else size
 
 
 def _is_exponent(monomial: Monomial, coefficient: sp.Expr) -> bool:

@@ -16,7 +16,7 @@ from flint import arb
 
 from .. import functions as fn
 from ..errors import ActcompError
-from .asymptotic import HALF, Arithmetic, Later
+from .asymptotic import HALF, Arithmetic, Later, power_of_interval
 from .ball_nodes import Undecided
 from .balls import BallFunction
 from .derivative import differentiate
@@ -169,21 +169,31 @@ class Expansion:
         if exponent.is_Rational:
             inner = self.of(base)
             if inner.bounded() and not inner.settles():
-                return self._bounded_power(inner, exponent)
-            return self.do.power(inner, exponent)
+                return self._bounded_power(base, exponent)
+            try:
+                return self.do.power(inner, exponent)
+            except Unexpandable:
+                if exponent > 0:
+                    raise
+                return self._bounded_power(base, exponent)
         return self.do.exp(self.do.multiply(self.of(exponent), self._logarithm(base)))
 
     def _logarithm(self, base: Any) -> Series:
         return self.do.log(self.of(base)) if base.free_symbols else constant(sp.log(base))
 
-    def _bounded_power(self, inner: Series, exponent: sp.Rational) -> Series:
-        low, high = hull_beyond(inner, self.start)
-        if low <= 0 and (exponent < 0 or (low < 0 and not exponent.is_Integer)):
+    def _hull(self, node: Any) -> tuple[arb, arb]:
+        """Bounds from the start on; of a sum also those of its terms, as beside a large remainder small ones drown."""
+        low, high = hull_beyond(self.of(node), self.start)
+        if isinstance(node, sp.Add):
+            lows, highs = zip(*(hull_beyond(self.of(term), self.start) for term in node.args), strict=True)
+            low, high = max(low, sum(lows, arb(0)).lower()), min(high, sum(highs, arb(0)).upper())
+        return low, high
+
+    def _bounded_power(self, base: Any, exponent: sp.Rational) -> Series:
+        low, high = self._hull(base)
+        if not low > 0 and (exponent < 0 or (low < 0 and not exponent.is_Integer)):
             raise Unexpandable("a power of an oscillation that may vanish")
-        ends = [_power(low, exponent), _power(high, exponent)]
-        if low < 0 < high and exponent.is_even:
-            ends.append(arb(0))
-        return self.do.inside(min(end.lower() for end in ends), max(end.upper() for end in ends))
+        return self.do.inside(*power_of_interval(low, high, Fraction(int(exponent.p), int(exponent.q))))
 
     def _unary(self, kind: type, argument: Any) -> Series:
         try:
@@ -259,12 +269,6 @@ class Expansion:
         if kind in _RANGES:
             least, most = max(least, arb(_RANGES[kind][0])), min(most, arb(_RANGES[kind][1]))
         return self.do.inside(least, most)
-
-
-def _power(base: arb, exponent: sp.Rational) -> arb:
-    if base > 0:
-        return base ** ball(exponent)
-    return (-base) ** ball(exponent) * (-1) ** int(exponent) if base < 0 else arb(0)
 
 
 _ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {

@@ -116,8 +116,9 @@ def _ball(number: sp.Expr, precision: int) -> arb:
 
 
 def ball(number: sp.Expr) -> arb:
-    """An exact number as a ball."""
-    return _ball(number, PRECISION)
+    """An exact number as a ball, which holds 0 only where ``sign_of`` cannot tell either."""
+    value = _ball(number, PRECISION)
+    return value if value > 0 or value < 0 else _ball(number, _MORE_PRECISION)
 
 
 def rational_ball(number: Fraction) -> arb:

@@ -7,7 +7,7 @@ to a point (Makino and Berz, "Taylor models and other validated functional inclu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,10 +21,26 @@ INFINITY = arb("inf")
 
 @dataclass(frozen=True)
 class Remainder:
-    """At most bound * monomial in magnitude; the bound is an exact ball."""
+    """Between low * monomial and high * monomial; both numbers are exact balls."""
 
-    bound: arb
+    low: arb
+    high: arb
     monomial: Monomial
+
+    @property
+    def bound(self) -> arb:
+        """K where the magnitude is at most K * monomial."""
+        return max(-self.low, self.high)
+
+
+def span_beyond(low: arb, high: arb, monomial: Monomial, place: Fraction) -> tuple[arb, arb]:
+    """Bounds on [place, oo) of what is between low and high times the monomial."""
+    least, most = least_beyond(monomial, place), bound_beyond(monomial, place)
+    return _times(low, most if low < 0 else least), _times(high, most if high > 0 else least)
+
+
+def _times(number: arb, factor: arb) -> arb:
+    return arb(0) if number.is_zero() or factor.is_zero() else number * factor
 
 
 @dataclass(frozen=True)
@@ -71,16 +87,22 @@ def ratio_beyond(series: Series, place: Fraction) -> tuple[arb, arb]:
     leading, coefficient = series.terms[0]
     size = ball(coefficient)
     low, high = arb(0), arb(0)
-    for monomial, other in series.terms[1:]:
-        most = ball(other) / size * bound_beyond(monomial.over(leading), place)
-        if most > 0:
-            high += most
-        else:
-            low += most
-    if series.remainder is not None:
-        most = series.remainder.bound / abs(size) * bound_beyond(series.remainder.monomial.over(leading), place)
-        low, high = low - most, high + most
+    for below, above, monomial in _parts(series.terms[1:], series.remainder):
+        shares = below / size, above / size
+        if size < 0:
+            shares = shares[1], shares[0]
+        span = span_beyond(*shares, monomial.over(leading), place)
+        low, high = low + span[0], high + span[1]
     return low.lower(), high.upper()
+
+
+def _parts(
+    terms: tuple[tuple[Monomial, sp.Expr], ...], remainder: Remainder | None
+) -> Iterator[tuple[arb, arb, Monomial]]:
+    for monomial, coefficient in terms:
+        yield ball(coefficient), ball(coefficient), monomial
+    if remainder is not None:
+        yield remainder.low, remainder.high, remainder.monomial
 
 
 def magnitude_beyond(series: Series, place: Fraction) -> arb:
@@ -95,9 +117,11 @@ def magnitude_beyond(series: Series, place: Fraction) -> arb:
 
 def sign_beyond(series: Series, place: Fraction) -> int | None:
     """The sign of f on all of [place, oo); None where that is not known."""
-    if not series.terms:
-        return 0 if series.remainder is None else None
-    return sign_of(series.terms[0][1]) if ratio_beyond(series, place)[0] > -1 else None
+    if series.terms:
+        return sign_of(series.terms[0][1]) if ratio_beyond(series, place)[0] > -1 else None
+    if series.remainder is None:
+        return 0
+    return 1 if series.remainder.low > 0 else -1 if series.remainder.high < 0 else None
 
 
 def sign_from(series: Series, start: Fraction) -> tuple[int, Fraction] | None:
@@ -127,42 +151,27 @@ def first_place(start: Fraction, holds: Callable[[Fraction], bool]) -> Fraction 
 
 def hull_beyond(series: Series, place: Fraction) -> tuple[arb, arb]:
     """Lower and upper bound of f on [place, oo), infinite where nothing better is known."""
-    if not series.settles(0) and not series.terms:
-        return -INFINITY, INFINITY
+    low, high, middle = arb(0), arb(0), arb(0)
+    for below, above, monomial in _parts(series.terms, series.remainder):
+        span = span_beyond(below, above, monomial, place)
+        low, high = low + span[0], high + span[1]
+    rest = series
     if series.bounded():
-        middle = dict(series.terms).get(ONE)
         rest = series.without([ONE])
-        low, high = _small_hull(rest, place)
-        if middle is not None:
-            low, high = low + ball(middle), high + ball(middle)
-        return low.lower(), high.upper()
-    if not series.terms:
+        middle = ball(dict(series.terms).get(ONE, sp.Integer(0)))
+    if rest.terms:
+        below, above = _leading_hull(rest, place)
+        low, high = max(low.lower(), (middle + below).lower()), min(high.upper(), (middle + above).upper())
+    return low.lower(), high.upper()
+
+
+def _leading_hull(series: Series, place: Fraction) -> tuple[arb, arb]:
+    """Bounds by the leading term times 1 + ratio, where that has one sign."""
+    below, above = ratio_beyond(series, place)
+    if not below >= -1:
         return -INFINITY, INFINITY
     leading, coefficient = series.terms[0]
-    least = 1 + ratio_beyond(series, place)[0]
-    if not least > 0:
-        return -INFINITY, INFINITY
-    nearest = ball(coefficient) * least_beyond(leading, place) * least
-    return (nearest.lower(), INFINITY) if nearest > 0 else (-INFINITY, nearest.upper())
-
-
-def _small_hull(series: Series, place: Fraction) -> tuple[arb, arb]:
-    low, high = arb(0), arb(0)
-    for monomial, coefficient in series.terms:
-        most = ball(coefficient) * bound_beyond(monomial, place)
-        if most > 0:
-            high += most
-        else:
-            low += most
-    if series.remainder is not None:
-        most = series.remainder.bound * bound_beyond(series.remainder.monomial, place)
-        low, high = low - most, high + most
-    if series.terms:
-        below, above = ratio_beyond(series, place)
-        if below >= -1:  # one sign: at most the leading term times 1 + above
-            leading, coefficient = series.terms[0]
-            most = ball(coefficient) * bound_beyond(leading, place) * (1 + above)
-            if most > 0:
-                return arb(0), min(high, most)
-            return max(low, most), arb(0)
-    return low, high
+    size = ball(coefficient)
+    nearest = _times(_times(1 + below, least_beyond(leading, place)), size)
+    furthest = _times(_times(1 + above, bound_beyond(leading, place)), size)
+    return (nearest, furthest) if size > 0 else (furthest, nearest)

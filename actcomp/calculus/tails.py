@@ -38,7 +38,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Tail:
-    """f(sign * t) = sum(terms) + something of at most remainder.bound * remainder.monomial, for all t >= start.
+    """f(sign * t) = sum(terms) + something between low and high times the remainder's monomial, for all t >= start.
 
     ``terms``: from the dominant one down, none below the remainder. ``remainder``: None where the terms are exact.
     """

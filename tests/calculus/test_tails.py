@@ -134,6 +134,8 @@ def test_asymptote_is_in_x():
 @pytest.mark.parametrize(
     ("text", "low", "high"),
     [
+        ("1/(1 + x**2*sin(x)**2)", 0, 1),
+        ("exp(sin(x))", 0.36787944117144233, 2.718281828459045),
         ("1 + sin(x)", 0, 2),
         ("cos(x)**2", 0, 1),
         ("sigmoid(x*sin(x))", 0, 1),
@@ -238,4 +240,4 @@ def test_random(f):
             limit = tail.limit()
             if limit is not None and limit.is_finite:
                 low, high = tail.enclose_beyond(tail.start)
-                assert low <= ball(limit) + arb((1, -90)) and high >= ball(limit) - arb((1, -90))
+                assert not low > ball(limit) and not high < ball(limit)
