@@ -340,3 +340,14 @@ print(sorted({"sympy", "llvmlite", "flint"} & set(sys.modules)))
     for expected in ("['flint', 'llvmlite', 'sympy']", "[]"):
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert ran.stdout.strip() == expected
+
+
+def test_torch_tensors_stay_tensors(pair):
+    torch = pytest.importorskip("torch")
+    x = torch.randn(100, dtype=torch.bfloat16)
+    for layer in (0, torch.tensor(1)):
+        y = pair(x, layer=layer)
+        assert isinstance(y, torch.Tensor) and torch.equal(y, pair.of_layer(int(layer))(x))
+    with pytest.raises(ac.ArgumentError, match="layer is"):
+        pair(x, layer=torch.tensor(True))
+    assert all(isinstance(y, torch.Tensor) for y in pair.both(x))

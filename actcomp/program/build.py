@@ -59,6 +59,8 @@ def _computing(activation: Activation, variant: str, type: str, observe: Observe
     if activation.mirror is None:
         return run_passes(trace(activation, variant, type), observe)
     original, outer, inner = activation.mirror
+    if _names(activation) != _names(original):
+        raise ValueError(f"{activation.name}: what it mirrors, {original.name}, has other inputs or parameters")
     name = f"{_identifier(activation.name)}_{variant}"
     return mirror(_computing(original, variant, type, observe), variant, outer, inner, name)
 
@@ -141,6 +143,11 @@ class _Maker:
             total = term if total is None else total + term
         assert total is not None
         return total
+
+
+def _names(activation: Activation) -> tuple[sp.Symbol, ...]:
+    """Inputs and parameters."""
+    return (*activation.inputs, *(p.symbol for p in activation.parameters))
 
 
 def _identifier(name: str) -> str:

@@ -135,3 +135,16 @@ def test_other_factors_are_refused():
     program = build_program(original("relu"), "forward", "f32")
     with pytest.raises(ValueError, match="signs are 1 or -1"):
         mirror(program, "forward", 2, 1, "f")
+
+
+def test_other_parameters_are_refused():
+    g = original("x*sigmoid(beta*x)")
+    f = replace(mirrored(g, -1, -1), parameters=())
+    with pytest.raises(ValueError, match="other inputs or parameters"):
+        build_program(f, "forward", "f32")
+
+
+@pytest.mark.parametrize("name", ["gelu", "softplus", "x*sigmoid(beta*x)"])
+def test_the_mirror_is_as_accurate_as_the_original(name):
+    report = ac.verify(mirrored(original(name), -1, -1), dtypes=["f32"])
+    assert report.passed, str(report)
