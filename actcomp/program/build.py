@@ -7,6 +7,7 @@ and dp_j = sum dy sum_i h_i f_ipj.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -59,8 +60,10 @@ def _computing(activation: Activation, variant: str, type: str, observe: Observe
     if activation.mirror is None:
         return run_passes(trace(activation, variant, type), observe)
     original, outer, inner = activation.mirror
-    if _names(activation) != _names(original):
+    names = {*activation.inputs, *(p.symbol for p in activation.parameters)}
+    if activation.inputs != original.inputs or not original.expression.free_symbols <= names:
         raise ValueError(f"{activation.name}: what it mirrors, {original.name}, has other inputs or parameters")
+    original = replace(original, parameters=activation.parameters)
     name = f"{_identifier(activation.name)}_{variant}"
     return mirror(_computing(original, variant, type, observe), variant, outer, inner, name)
 
@@ -143,11 +146,6 @@ class _Maker:
             total = term if total is None else total + term
         assert total is not None
         return total
-
-
-def _names(activation: Activation) -> tuple[sp.Symbol, ...]:
-    """Inputs and parameters."""
-    return (*activation.inputs, *(p.symbol for p in activation.parameters))
 
 
 def _identifier(name: str) -> str:

@@ -144,6 +144,15 @@ def test_other_parameters_are_refused():
         build_program(f, "forward", "f32")
 
 
+def test_a_parameter_without_effect_may_be_missing():
+    g = ac.activation(lambda x, unused=1.0: x * ac.sigmoid(x), name="g")
+    f = replace(mirrored(g, -1, -1), parameters=())
+    x = points("f32")
+    with np.errstate(all="ignore"):
+        assert_same_bits(ac.compile(f)(x), -ac.compile(g)(-x))
+    assert ac.compile(f).backward(x[:3], x[:3]).shape == (3,)
+
+
 @pytest.mark.parametrize("name", ["gelu", "softplus", "x*sigmoid(beta*x)"])
 def test_the_mirror_is_as_accurate_as_the_original(name):
     report = ac.verify(mirrored(original(name), -1, -1), dtypes=["f32"])
