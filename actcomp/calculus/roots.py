@@ -219,7 +219,7 @@ def _of_polynomial(g: sp.Expr, x: sp.Symbol, low: Place, high: Place) -> list[Pl
         roots = (
             sp.roots(polynomial) if all(c.is_Rational for c in polynomial.all_coeffs()) else _of_quadratic(polynomial)
         )
-        return [place(root) for root in roots if root.is_real]
+        return [place(root) for root in roots if root.is_real is not False]  # None: SymPy cannot tell of log1p(1/2)
     if all(c.is_Rational for c in polynomial.all_coeffs()):
         parts = [part for part, _ in polynomial.factor_list()[1]]
         if len(parts) > 1 or polynomial.degree() != parts[0].degree():
@@ -233,7 +233,7 @@ def _of_quadratic(polynomial: sp.Poly) -> list[sp.Expr]:
         return [-b / a]
     a, b, c = polynomial.all_coeffs()
     square = b**2 - 4 * a * c
-    if square.is_negative:
+    if square.is_negative or (square.is_negative is None and place(square).ball < 0):
         return []
     return [(-b + side * sp.sqrt(square)) / (2 * a) for side in (-1, 1)]
 
