@@ -30,7 +30,12 @@ _T = sp.Symbol("t", positive=True)
 
 def canonical(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
     """The canonical form; equal to the expression wherever that is defined."""
-    return factored(_split(gates(_split(expression))), x)
+    for _ in range(4):  # factors laid bare may show another gate
+        found = factored(_split(gates(_split(expression))), x)
+        if found == expression:
+            break
+        expression = found
+    return expression
 
 
 def gates(expression: sp.Expr) -> sp.Expr:
@@ -188,6 +193,7 @@ _GATES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (sp.erfc, normal_tail),
     (sp.Add, centred_normal),
     (sp.Add, mirrored_softplus),
+    (sp.Pow, gate_of_exponentials),
     (sp.Mul, gate_of_exponentials),
     (sp.Add, gate_of_exponentials),
     (sp.Function, expanded_argument),
@@ -248,8 +254,10 @@ def _polynomial(expression: sp.Expr) -> tuple[sp.Poly, dict[Any, Any]] | None:
 
     if collect(expression) > MOST_TERMS or len(found) > MOST_GENERATORS:
         return None
-    unknowns = sorted(found, key=sp.default_sort_key)
-    symbols = [sp.Symbol(f"g{index}") for index in range(len(unknowns))]
+    powers = _powers_of_one_exponential(found)
+    unknowns = sorted({base for base, _ in powers.values()}, key=sp.default_sort_key)
+    symbols = {unknown: sp.Symbol(f"g{index}") for index, unknown in enumerate(unknowns)}
+    forward = {node: symbols[base] ** power for node, (base, power) in powers.items()}
 
     def substitute(node: Any) -> Any:
         if node in forward:
@@ -258,5 +266,22 @@ def _polynomial(expression: sp.Expr) -> tuple[sp.Poly, dict[Any, Any]] | None:
             return node.func(*(substitute(argument) for argument in node.args))
         return substitute(node.base) ** node.exp if isinstance(node, sp.Pow) else node
 
-    forward = dict(zip(unknowns, symbols, strict=True))
-    return sp.Poly(substitute(expression), *symbols, domain="QQ"), dict(zip(symbols, unknowns, strict=True))
+    back = {symbol: unknown for unknown, symbol in symbols.items()}
+    return sp.Poly(substitute(expression), *back, domain="QQ"), back
+
+
+def _powers_of_one_exponential(unknowns: set[Any]) -> dict[Any, tuple[Any, int]]:
+    """Each unknown as a base and its power: exp(2 u) and exp(3 u) are powers of exp(u)."""
+    scales: dict[Any, dict[Any, Any]] = {}
+    for node in unknowns:
+        if isinstance(node, sp.exp):
+            scale, direction = _direction(node.args[0])
+            if scale.is_Rational:
+                scales.setdefault((direction, scale > 0), {})[node] = scale
+    found = {node: (node, 1) for node in unknowns}
+    for (direction, positive), group in scales.items():
+        unit = sp.gcd_list([abs(scale) for scale in group.values()])
+        if all(abs(scale / unit) <= HIGHEST_POWER for scale in group.values()):
+            base = sp.exp(unit * direction if positive else -unit * direction)
+            found |= {node: (base, int(abs(scale / unit))) for node, scale in group.items()}
+    return found

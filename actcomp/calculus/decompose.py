@@ -209,7 +209,7 @@ def _prove(given: sp.Expr, whole: sp.Expr, label: str, cut: Cut, x: sp.Symbol, d
     the difference is 0, or SymPy does not decide it. Then given formula, rule and lift, in ball arithmetic.
     """
     composed = cut.composed()
-    proved = composed == whole or canonical(composed, x) == whole
+    proved = composed == whole or sp.expand(composed - whole) == 0 or canonical(composed, x) == whole
     if not proved and label == "parts":
         differences = (on_side(composed, x, sign) - on_side(whole, x, sign) for sign in (1, -1))
         proved = all(_vanishes(difference, x) is not False for difference in differences)

@@ -48,6 +48,7 @@ SAME = {
     "tanh(x)*(x + 1)": ["tanh(x) + x*tanh(x)", "(2*x + 2)*tanh(x)/2", "-tanh(x)*(-x - 1)"],
     "1 - tanh(x)**2": ["(1 - tanh(x))*(1 + tanh(x))", "4*sigmoid(2*x)*sigmoid(-2*x)", "4/(exp(x) + exp(-x))**2"],
     "x + sin(x) + x**2": ["x*(x + 1) + sin(x)", "sin(x) + (x + 1)**2 - x - 1"],
+    "x + exp(x) + exp(2*x)": ["exp(x)*(1 + exp(x)) + x", "x + (exp(x) + 1)**2 - exp(x) - 1"],
     "x*(x/2 + 1/2)": ["x*(x + 1)/2", "(x + x**2)/2"],
 }  # fmt: skip
 
@@ -182,6 +183,7 @@ def test_names_of_inputs_that_parameters_have_already():
         ("2*x + 3*tanh(x) - 5", None, 2 * t1 + 3 * t2 - 5, (x, sp.tanh(x))),
         ("tanhshrink", None, t1 - t2, (x, sp.tanh(x))),
         ("(x + 1)**2", None, 2 * t1 + t2 + 1, (x, x**2)),
+        ("(x - 3)*sign(x)", "sum", t1 - 3 * t2, (x * sp.sign(x), sp.sign(x))),
         ("x*(sin(x) + tanh(x))", "sum", t1 + t2, (x * sp.sin(x), x * sp.tanh(x))),
         ("tanh", None, t1 + t2, (sp.tanh(fn.maximum(x, 0)), sp.tanh(fn.minimum(0, x)))),
         ("x**2", None, t1 + t2, (fn.maximum(x, 0) ** 2, fn.minimum(0, x) ** 2)),
