@@ -1,9 +1,9 @@
 """certified(x, data): a piecewise polynomial that stands for a function without closed form, as a node of expressions.
 
 The node *is* the polynomials, with their exact coefficients, and its derivative *is* a closed form in the argument and
-the node's own value; how far the polynomials are from the ideal function is proved when they are made
-(calculus/chebyshev.py) and kept beside them. Outside [low, high] the first and last polynomial go on; expressions use
-the node inside only, as the last branch of a Piecewise.
+the node's own value (certified_derivative, which expand_definitions writes out); how far the polynomials are from the
+ideal function is proved when they are made (calculus/chebyshev.py) and kept beside them. Outside [low, high] the first
+and last polynomial go on; expressions use the node inside only, as the last branch of a Piecewise.
 
 Pieces are graded by binade, so that the bits of a float give the index and the distance from the centre is exact: one
 piece around 0, |x| < 2**e; beyond, every binade is cut into 2**cuts equal pieces on either side.
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from fractions import Fraction
-from functools import lru_cache
-from math import comb
 from typing import Any, NamedTuple
 
 import sympy as sp
@@ -44,13 +42,14 @@ class PiecewisePolynomial(sp.Atom):
 
     ``pieces`` in order of x; ``pieces[middle - k]`` and ``pieces[middle + k]`` hold the numbers of either sign whose
     stretch is the k-th: ``stretch(x, cuts) - base``, everything nearer to 0 counting as 0.
-    ``derivative``: closed form in ARGUMENT and VALUE. ``ideal``: in words, what the polynomials stand for.
+    ``derivative``: closed form in ARGUMENT and VALUE. ``orders``: how many derivatives of the polynomials are good
+    enough for kernels to read the closed form's off them. ``ideal``: in words, what the polynomials stand for.
     ``distance``: proved bound of |polynomial - ideal| on [low, high]; ``relative``: the same in units of
     max(|ideal|, |x ideal'(x)|), inf where that is not bounded.
     """
 
     __slots__ = (
-        "name", "pieces", "cuts", "base", "middle", "derivative", "ideal", "distance", "relative", "digest"
+        "name", "pieces", "cuts", "base", "middle", "derivative", "orders", "ideal", "distance", "relative", "digest"
     )  # fmt: skip
 
     is_number = True
@@ -63,14 +62,16 @@ class PiecewisePolynomial(sp.Atom):
         base: int,
         middle: int,
         derivative: sp.Expr,
+        orders: int,
         ideal: str,
         distance: float,
         relative: float,
     ) -> PiecewisePolynomial:
         self = super().__new__(cls)
         self.name, self.pieces, self.cuts, self.base, self.middle = name, pieces, cuts, base, middle
-        self.derivative, self.ideal, self.distance, self.relative = derivative, ideal, distance, relative
-        content = repr((name, pieces, cuts, base, middle, sp.srepr(derivative), ideal, distance, relative))
+        self.derivative, self.orders, self.ideal = derivative, orders, ideal
+        self.distance, self.relative = distance, relative
+        content = repr((name, pieces, cuts, base, middle, sp.srepr(derivative), orders, ideal, distance, relative))
         self.digest = hashlib.sha256(content.encode()).hexdigest()
         return self
 
@@ -100,10 +101,17 @@ class PiecewisePolynomial(sp.Atom):
         place = self.middle - distance if x < 0 else self.middle + distance
         return min(max(place, 0), len(self.pieces) - 1)
 
-    def slope(self, argument: sp.Expr) -> sp.Expr:
-        """The closed form of the derivative of certified(argument, self) by the argument."""
-        replacements = {ARGUMENT: argument, VALUE: certified(argument, self)}
-        return self.derivative.xreplace(replacements)
+    def closed_form(self, argument: sp.Expr, order: int) -> sp.Expr:
+        """The derivative of this order, 1 or more, in known functions of the argument and certified(argument, self)."""
+        return self._closed_form(order).xreplace({ARGUMENT: argument, VALUE: certified(argument, self)})
+
+    def _closed_form(self, order: int) -> sp.Expr:
+        if order == 1:
+            return self.derivative
+        from .calculus.derivative import differentiate
+
+        before = self._closed_form(order - 1)
+        return differentiate(before, ARGUMENT) + differentiate(before, VALUE) * self.derivative
 
     def _sympystr(self, printer: Any) -> str:
         return self.name
@@ -121,12 +129,17 @@ class certified(RealFunction):
     nargs: Any = 2
 
     @classmethod
-    def definition(cls, x: Any, data: Any) -> sp.Expr:
-        return cls(x, data)  # it has none simpler than itself
+    def definition(cls, *arguments: Any) -> sp.Expr:
+        return cls(*arguments)  # it has none simpler than itself
 
     @property
     def data(self) -> PiecewisePolynomial:
         return self.args[1]
+
+    @property
+    def order(self) -> int:
+        """Which derivative of the polynomial it stands for."""
+        return 0
 
     def _eval_derivative(self, s: Any) -> Any:
         return self.fdiff(1) * self.args[0].diff(s)
@@ -136,18 +149,37 @@ class certified(RealFunction):
             return None
         from .calculus.balls import evaluate
 
-        ball = evaluate(self, {}, prec)
-        mantissa, exponent = (int(part) for part in ball.mid().man_exp())
+        mantissa, exponent = (int(part) for part in evaluate(self, {}, prec).mid().man_exp())
         return sp.Float(sp.Integer(mantissa) * sp.Integer(2) ** exponent, precision=prec)
 
     def _sympystr(self, printer: Any) -> str:
-        return f"{self.data.name}({printer._print(self.args[0])})"
+        return f"{self.data.name}{self.order * chr(39)}({printer._print(self.args[0])})"
 
     _sympyrepr = _sympystr
 
     def _latex(self, printer: Any, exp: Any = None) -> str:
-        power = "" if exp is None else f"^{{{exp}}}"
-        return f"{_operator(self.data.name)}{power}{{\\left({printer._print(self.args[0])} \\right)}}"
+        above = "\\prime " * self.order + (exp or "")
+        name = self.data._latex(printer) + (f"^{{{above}}}" if above else "")
+        return f"{name}{{\\left({printer._print(self.args[0])} \\right)}}"
+
+
+class certified_derivative(certified):
+    """certified_derivative(x, data, n): the n-th derivative of certified(x, data), n from 1 up.
+
+    It is the closed form, and kernels read it from the polynomials, which are close enough for that: so derivatives
+    are as accurate, and as cheap, as the function.
+    """
+
+    nargs: Any = 3
+
+    @classmethod
+    def definition(cls, *arguments: Any) -> sp.Expr:
+        x, data, order = arguments
+        return data.closed_form(x, int(order))
+
+    @property
+    def order(self) -> int:
+        return int(self.args[2])
 
 
 def _operator(name: str) -> str:
@@ -171,56 +203,3 @@ def stretch_start(number: int, cuts: int) -> Fraction:
     """The smallest positive number of the stretch."""
     exponent, part = number >> cuts, number & ((1 << cuts) - 1)
     return Fraction(2) ** exponent * (1 + Fraction(part, 1 << cuts))
-
-
-# Fixed point of the changes of basis below, in bits after the point.
-_POINT = 160
-
-
-def economise(
-    coefficients: tuple[Fraction, ...], radius: Fraction, tolerance: float, least: int = 0
-) -> tuple[Fraction, ...]:
-    """A polynomial of lower degree, ``least`` or more, within the tolerance of the given one on [-radius, radius].
-
-    Its Chebyshev series is cut off (C. Lanczos' economisation): the error is at most the sum of what is left out.
-    """
-    scaled = [_fixed(c * radius**k) for k, c in enumerate(coefficients)]
-    series = _to_chebyshev(scaled)
-    left, allowed = 0, _fixed(Fraction(tolerance))
-    while len(series) > least + 1 and left + abs(series[-1]) <= allowed:
-        left += abs(series.pop())
-    if len(series) == len(coefficients):
-        return coefficients
-    return tuple(Fraction(c, 1 << _POINT) / radius**k for k, c in enumerate(_from_chebyshev(series)))
-
-
-def _fixed(value: Fraction) -> int:
-    return (value.numerator << _POINT) // value.denominator
-
-
-def _to_chebyshev(powers: list[int]) -> list[int]:
-    """x**k = 2**(1-k) sum_i C(k, i) T_{k-2i}, the term of T_0 halved."""
-    series = [0] * len(powers)
-    for k, a in enumerate(powers):
-        for i in range(k // 2 + 1):
-            term = a * comb(k, i)
-            series[k - 2 * i] += term >> k if 2 * i == k else 2 * term >> k
-    return series
-
-
-def _from_chebyshev(series: list[int]) -> list[int]:
-    powers = [0] * len(series)
-    for n, c in enumerate(series):
-        for k, factor in _chebyshev_powers(n):
-            powers[k] += c * factor
-    return powers
-
-
-@lru_cache(maxsize=64)
-def _chebyshev_powers(n: int) -> tuple[tuple[int, int], ...]:
-    """(k, coefficient of x**k) of T_n."""
-    before, now = [1], [0, 1]
-    for _ in range(n):
-        doubled = [0, *(2 * c for c in now)]
-        before, now = now, [a - b for a, b in zip(doubled, [*before, 0, 0], strict=False)]
-    return tuple((k, c) for k, c in enumerate(before) if c)

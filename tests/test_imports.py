@@ -49,7 +49,7 @@ LAYERS = {
     # Program: from an expression (trace, build) to primitives; knows no target
     "program": Layer(("errors", "debug"), outside=("numpy",)),
     "program.trace": Layer(
-        ("errors", "functions", "program", "calculus"), deferred=("calculus",), outside=("sympy", "numpy")
+        ("errors", "functions", "certified", "program", "calculus"), deferred=("calculus",), outside=("sympy", "numpy")
     ),
     "program.piecewise_polynomial": Layer(("program", "certified"), outside=("numpy",)),
     "program.compensate": Layer(("functions", "program", "calculus"), outside=("sympy",)),

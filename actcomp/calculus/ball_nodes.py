@@ -139,8 +139,8 @@ class Compiler:
             argument = self.node(expression.args[0])
             return lambda frame: unary(argument(frame))
         if isinstance(expression, certified):
-            data, inner = expression.data, self.node(expression.args[0])
-            return lambda frame: certified_series(data, inner(frame), frame[0], _compiled)
+            data, order, inner = expression.data, expression.order, self.node(expression.args[0])
+            return lambda frame: certified_series(data, order, inner(frame), frame[0], _compiled)
         if isinstance(expression, fn.RealFunction):
             return self.node(type(expression).definition(*expression.args))
         raise UnsupportedExpression(

@@ -21,23 +21,25 @@ Node = Callable[[list[Any]], Any]
 Compile = Callable[[Any, tuple[Any, ...]], tuple[Node, int]]
 
 
-def certified_series(data: PiecewisePolynomial, argument: Any, point: Any, compile_: Compile) -> Any:
-    """The power series of certified(argument, data), to flint's present cap."""
-    start, terms = argument[0], ctx.cap
+def certified_series(data: PiecewisePolynomial, order: int, argument: Any, point: Any, compile_: Compile) -> Any:
+    """The power series of the derivative of this order of certified(argument, data), to flint's present cap."""
+    cap = ctx.cap
+    start, inner = argument[0], [argument[k] for k in range(1, cap)]
+    moves = any(not c.is_zero() for c in inner)
+    terms = order + (cap if moves else 1)
     coefficients = [value(data, start)]
-    inner = [argument[k] for k in range(1, terms)]
-    if terms == 1 or all(c.is_zero() for c in inner):
-        return arb_series(coefficients)
-    slope, shared = compile_(data.derivative, (ARGUMENT, VALUE))
-    orders = range(1, terms) if VALUE in data.derivative.free_symbols else [terms - 1]
-    try:
-        for order in orders:
-            ctx.cap = order
-            found = slope([point, arb_series([start, 1]), arb_series(coefficients), *([None] * shared)])
-            coefficients[len(coefficients) :] = [found[k - 1] / k for k in range(len(coefficients), order + 1)]
-    finally:
-        ctx.cap = terms
-    return arb_series(coefficients)(arb_series([0, *inner]))
+    if terms > 1:
+        slope, shared = compile_(data.derivative, (ARGUMENT, VALUE))
+        try:
+            for ctx.cap in range(1, terms) if VALUE in data.derivative.free_symbols else [terms - 1]:
+                frame = [point, arb_series([start, 1]), arb_series(coefficients), *([None] * shared)]
+                found = slope(frame)
+                coefficients += [found[k - 1] / k for k in range(len(coefficients), ctx.cap + 1)]
+        finally:
+            ctx.cap = cap
+    for _ in range(order):
+        coefficients = [k * c for k, c in enumerate(coefficients)][1:]
+    return arb_series(coefficients)(arb_series([0, *inner])) if moves else arb_series(coefficients)
 
 
 def value(data: PiecewisePolynomial, x: Any) -> Any:

@@ -2,9 +2,9 @@
 
 On each piece the Taylor series at the centre (balls; for an inverse by reversion of the series) is economised in
 Chebyshev's basis and rounded to dyadic coefficients. The rounded polynomial P is then judged for itself, by the Taylor
-form of its defect with the last coefficient taken over the whole piece: for an inverse f of h the defect is h(P(y)) - y,
-and |P - f| is at most its bound over min |h'| by the mean value theorem; for an integral it is P' - g, and the defects
-add up from the anchor outwards.
+form of its defect with the last coefficient taken over the whole piece: for an inverse f of h the defect is
+h(P(y)) - y, and |P - f| is at most its bound over min |h'| by the mean value theorem; for an integral it is P' - g, and
+the defects add up from the anchor outwards.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ def _construct(
         raise Unproved(f"the distance proved is {distance:.1e}")
     pieces = tuple(fit.piece for fit in fits)
     relative = max(fit.relative for fit in fits)
+    orders = min(fit.orders for fit in fits)
     return PiecewisePolynomial(
-        name, pieces, layout.cuts, layout.base, layout.middle, slope, ideal, distance, relative
+        name, pieces, layout.cuts, layout.base, layout.middle, slope, orders, ideal, distance, relative
     )
 
 

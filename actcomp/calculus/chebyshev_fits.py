@@ -7,20 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from flint import arb, arb_mat, arb_poly, arb_series
 
-from ..certified import Piece, economise
+from ..certified import Piece
 from .ball_nodes import Undecided
 from .balls import BallFunction, working
 from .stretches import Stretch, ball, fraction, rounded
 
-PRECISION = 160
-TERMS = 26  # of Taylor series; what they leave out is part of the defect that is proved
-_ACCURACY = 2.0**-61  # wanted of a polynomial before its coefficients are rounded, in units of max(|f|, |x f'|)
-_COEFFICIENT_BITS = 100
-_DEGREE = 15  # pieces are cut finer until none needs more
+PRECISION = 256
+TERMS = 36  # of Taylor series; what they leave out is part of the defect that is proved
+# The error wanted of a polynomial, and of its first and second derivative as such, so that kernels in float64 may read
+# those off it: in units of max(|f|, |x f'|) for f, likewise for the derivatives.
+_ACCURACY = 2.0**-61
+# By how much differentiating may magnify what is cut off, T_n above all: n**2 and n**2 (n**2 - 1) / 3.
+_MAGNIFIED = (1.0, 2.0**9, 2.0**16)
+_FINEST = 2.0**-170  # no error below this part of the function is asked for; derivatives that need it are left out
+_COEFFICIENT_BITS = 140
+_DEGREE = 20  # pieces are cut finer until none needs more
 _MARGIN = Fraction(1, 1 << 36)  # how far beyond the values of the polynomials the slope of h is enclosed
 
 
@@ -36,11 +42,13 @@ class Unproved(Exception):
 class Fit:
     """A piece with what its neighbour wants: the ideal's Taylor series at the centre, and bounds of the error.
 
-    ``absolute``: of |P - ideal| on the piece; ``relative``: in units of max(|ideal|, |x ideal'|).
+    ``orders``: how many derivatives of the polynomial are good enough for kernels. ``absolute``: bound of |P - ideal|
+    on the piece; ``relative``: in units of max(|ideal|, |x ideal'|).
     """
 
     piece: Piece
-    taylor: tuple[Fraction, ...]
+    taylor: tuple[Any, ...]
+    orders: int
     absolute: float
     relative: float
 
@@ -65,47 +73,44 @@ class InverseFits:
         with working(PRECISION, terms):
             return self.h.compose([arb_series([v, 1])], terms)
 
-    def series_at(self, centre: Fraction, before: Fit | None) -> tuple[Fraction, ...]:
-        """f's Taylor coefficients."""
-        guess = self.near if before is None else _sum(before.taylor, centre - before.piece.centre)
-        v = self._solve(ball(centre), ball(rounded(guess, 100)))
+    def series_at(self, centre: Fraction, before: Fit | None) -> tuple[Any, ...]:
+        """f's Taylor coefficients, about."""
+        guess = ball(self.near) if before is None else _sum(before.taylor, ball(centre - before.piece.centre))
+        v = self._solve(ball(centre), guess.mid())
         coefficients = self._at(v, TERMS)
         inner = arb_series([0, *coefficients[1:]]).reversion()
-        shift = ball(centre) - coefficients[0]  # tiny
-        terms = [inner[k] for k in range(TERMS)]
-        shifted = arb_poly(terms)(arb_poly([shift, 1])) if not shift.is_zero() else arb_poly(terms)
-        return _mids([shifted[0] + v, *(shifted[k] for k in range(1, TERMS))])
+        return _middles([v, *(inner[k] for k in range(1, TERMS))])
 
     def _solve(self, y: Any, v: Any) -> Any:
-        """v with h(v) = y, by Newton's method to half the working precision, which Taylor's series then doubles."""
+        """v with h(v) = y, by Newton's method to nearly the working precision."""
         for _ in range(60):
             value, slope = self._at(v, 2)
             step = ((y - value) / slope).mid()
             if not step.is_finite():
                 raise Unproved("the slope vanishes")
             v = (v + step).mid()
-            if abs(step) <= (1 + abs(v)) * arb((1, -50)):
+            if abs(step) <= (1 + abs(v)) * arb((1, -PRECISION // 2)):
                 return v
         raise Unproved("Newton's method does not find its values")
 
-    def shrink(self, taylor: Sequence[Fraction], radius: Fraction, nearest: Fraction) -> tuple[Fraction, ...]:
-        """The polynomial for a piece whose point nearest to 0 is ``nearest`` away."""
-        slope = _derived(taylor)
-        if nearest == 0 and taylor[0] == 0:  # f(x)/x instead: accurate relative to f near the zero
-            return (Fraction(0), *_economised(taylor[1:], radius, abs(float(taylor[1])) / 2, _DEGREE - 1))
-        steepness = min(abs(_float_sum(slope, t)) for t in (-radius, Fraction(0), radius))
-        size = min(abs(_float_sum(taylor, t)) for t in (-radius, Fraction(0), radius))
-        unit = max(steepness * float(nearest or radius), size)
-        return _economised(taylor, radius, unit, _DEGREE)
+    def shrink(self, taylor: Sequence[Any], radius: Fraction, nearest: Fraction) -> tuple[tuple[Fraction, ...], int]:
+        """The polynomial for a piece whose point nearest to 0 is ``nearest`` away, and its ``orders``."""
+        powers = _scaled(taylor, ball(radius))
+        units = _units(powers, radius, nearest)
+        zero = nearest == 0 and taylor[0].is_zero()
+        if zero:  # f(x)/x is cut off instead: accurate relative to f near the zero
+            powers = powers[1:]
+            units[0] = min(_sizes(list(map(float, powers))))
+        allowed, orders = _tolerance(units, radius)
+        shorter = _economised(powers, allowed, _DEGREE - zero)
+        return _unscaled([arb(0), *shorter] if zero else shorter, radius), orders
 
     def fit(self, stretch: Stretch, before: Fit | None) -> Fit:
         taylor = self.series_at(stretch.centre, before)
-        nearest = Fraction(0) if stretch.low <= 0 <= stretch.high else min(abs(stretch.low), abs(stretch.high))
-        piece = Piece(
-            stretch.centre, stretch.low, stretch.high, self.shrink(taylor, _even_radius(stretch), nearest)
-        )
+        coefficients, orders = self.shrink(taylor, stretch.radius, stretch.nearest)
+        piece = Piece(stretch.centre, stretch.low, stretch.high, coefficients)
         self._check_joint(piece, before)
-        return Fit(piece, taylor, *self._prove(piece, nearest))
+        return Fit(piece, taylor, orders, *self._prove(piece, stretch.nearest))
 
     def _check_joint(self, piece: Piece, before: Fit | None) -> None:
         """The values of neighbours, widened by the margin, overlap, and near is among them: one interval of h."""
@@ -158,18 +163,20 @@ class IntegralFits:
         if not low <= self.anchor <= high:
             raise Unproved(f"the anchor {self.anchor} is outside of the interval")
 
-    def series_at(self, centre: Fraction, before: Fit | None) -> tuple[Fraction, ...]:
-        """g's Taylor coefficients."""
+    def series_at(self, centre: Fraction, before: Fit | None) -> tuple[Any, ...]:
+        """g's Taylor coefficients, about."""
         with working(PRECISION, TERMS):
-            return _mids(self.g.compose([arb_series([ball(centre), 1])], TERMS))
+            return _middles(self.g.compose([arb_series([ball(centre), 1])], TERMS))
 
-    def shrink(self, taylor: Sequence[Fraction], radius: Fraction, nearest: Fraction) -> tuple[Fraction, ...]:
-        """A polynomial for g alone, up to ``radius`` from the centre."""
-        return self._shrink(taylor, radius, 0.0)
-
-    def _shrink(self, taylor: Sequence[Fraction], radius: Fraction, quotient: float) -> tuple[Fraction, ...]:
-        sizes = [abs(_float_sum(taylor, t)) for t in (-radius, Fraction(0), radius)]
-        return _economised(taylor, radius, max(min(sizes), quotient, max(sizes) * 2.0**-12), _DEGREE - 1)
+    def shrink(
+        self, taylor: Sequence[Any], radius: Fraction, nearest: Fraction, value: float = 0.0
+    ) -> tuple[tuple[Fraction, ...], int]:
+        """A polynomial for g, and its integral's ``orders``; ``value``: about the integral's."""
+        powers = _scaled(taylor, ball(radius))
+        sizes = _sizes(list(map(float, powers)))
+        whole = max(min(sizes), value / float(nearest) if nearest else 0.0, max(sizes) * 2.0**-12)
+        allowed, orders = _tolerance([whole, *_units(powers, radius, nearest)], radius, integral=True)
+        return _unscaled(_economised(powers, allowed, _DEGREE - 1), radius), orders
 
     def fit(self, stretch: Stretch, before: Fit | None) -> Fit:
         centre = stretch.centre
@@ -179,14 +186,13 @@ class IntegralFits:
         else:
             joint = stretch.low if before.piece.low < stretch.low else stretch.high
             target, inherited = before(joint), before.absolute
-        nearest = Fraction(0) if stretch.low <= 0 <= stretch.high else min(abs(stretch.low), abs(stretch.high))
-        quotient = abs(float(target)) / float(nearest) if nearest else 0.0
-        slope = self._shrink(taylor, _even_radius(stretch), quotient)
+        slope, orders = self.shrink(taylor, stretch.radius, stretch.nearest, abs(float(target)))
         rising = (Fraction(0), *(rounded(c / (k + 1), _COEFFICIENT_BITS) for k, c in enumerate(slope)))
         constant = rounded(target - _sum(rising, joint - centre), _COEFFICIENT_BITS)
         piece = Piece(centre, stretch.low, stretch.high, (constant, *rising[1:]))
         inherited += float(abs(_sum(piece.coefficients, joint - centre) - target)) * (1 + 2.0**-50)
-        return Fit(piece, taylor, *self._prove(piece, nearest, inherited, joint == 0 and inherited == 0))
+        at_zero = joint == 0 and inherited == 0
+        return Fit(piece, taylor, orders, *self._prove(piece, stretch.nearest, inherited, at_zero))
 
     def _prove(self, piece: Piece, nearest: Fraction, inherited: float, at_zero: bool) -> tuple[float, float]:
         """|P' - g| over the piece by its Taylor form, times the width, and the error at the joint."""
@@ -218,42 +224,79 @@ def _span(piece: Piece) -> tuple[Any, Any]:
     return low.union(high), abs(low).max(abs(high))
 
 
-def _economised(
-    taylor: Sequence[Fraction], radius: Fraction, unit: float, degree: int
-) -> tuple[Fraction, ...]:
-    """Fewer terms, within _ACCURACY units on [-radius, radius]. Raises TooWide."""
-    allowed = _ACCURACY * unit
-    if not abs(float(taylor[-1])) * float(radius) ** (len(taylor) - 1) <= allowed:
+def _units(powers: Sequence[Any], radius: Fraction, nearest: Fraction) -> list[float]:
+    """About the least max(|f|, |x f'|) on the piece, and so for f' and f''; of f's powers in t / radius."""
+    numbers, reach = list(map(float, powers)), float(radius)
+    smallest = []
+    for order in range(4):
+        smallest.append(min(_sizes(numbers)) / reach**order)
+        numbers = [k * c for k, c in enumerate(numbers) if k]
+    return [max(here, float(nearest or radius / 1024) * slope) for here, slope in pairwise(smallest)]
+
+
+def _sizes(powers: Sequence[float]) -> list[float]:
+    """Magnitudes of the series at -1, 0 and 1."""
+    even, odd = math.fsum(powers[::2]), math.fsum(powers[1::2])
+    return [abs(even - odd), abs(powers[0]), abs(even + odd)]
+
+
+def _tolerance(units: Sequence[float], radius: Fraction, integral: bool = False) -> tuple[float, int]:
+    """The error allowed of f (of f' if that is what will be integrated), and how many derivatives it then serves."""
+    allowed = _ACCURACY * units[0]
+    finest = allowed / _ACCURACY * _FINEST
+    for order in (1, 2):
+        step = order - integral
+        wanted = _ACCURACY * units[order] * float(radius) ** step / _MAGNIFIED[step]
+        if wanted < finest:
+            return allowed, order - 1
+        allowed = min(allowed, wanted)
+    return allowed, 2
+
+
+def _economised(powers: Sequence[Any], allowed: float, degree: int) -> list[Any]:
+    """Fewer powers of t / radius, within the error allowed on [-1, 1]; raises TooWide above the degree.
+
+    The Chebyshev series is cut off (C. Lanczos' economisation): the error is at most the sum of what is left out.
+    """
+    if not abs(float(powers[-1])) <= allowed:
         raise TooWide
-    shorter = economise(tuple(taylor), radius, allowed)
-    if len(shorter) > degree + 1:
+    series = (_to_chebyshev(len(powers)) * arb_mat([[c] for c in powers])).entries()
+    left = 0.0
+    while len(series) > 1 and (left := left + abs(float(series[-1]))) <= allowed:
+        series.pop()
+    if len(series) > degree + 1:
         raise TooWide
-    return tuple(rounded(c, _COEFFICIENT_BITS) for c in shorter)
+    return (_from_chebyshev(len(series)) * arb_mat([[c] for c in series])).entries()
 
 
-def _even_radius(stretch: Stretch) -> Fraction:
-    """A dyadic radius that reaches both ends from the centre."""
-    return rounded(max(stretch.high - stretch.centre, stretch.centre - stretch.low), 24, 1)
+def _unscaled(powers: Sequence[Any], radius: Fraction) -> tuple[Fraction, ...]:
+    """Coefficients in t, rounded."""
+    found = _scaled(powers, 1 / ball(radius))
+    with working(_COEFFICIENT_BITS, 1):
+        return tuple(fraction((+c).mid()) for c in found)
 
 
-def _mids(series: Sequence[Any]) -> tuple[Fraction, ...]:
-    """The middles of the balls, to 140 bits."""
-    if not all(one.is_finite() for one in series):
+def _scaled(coefficients: Sequence[Any], factor: Any) -> list[Any]:
+    """c_k factor**k"""
+    power, scaled = arb(1), []
+    for c in coefficients:
+        scaled.append(c * power)
+        power *= factor
+    return scaled
+
+
+def _middles(series: Any) -> tuple[Any, ...]:
+    """The middles of the balls; 0 of those that hold 0, as all even coefficients of an odd function do."""
+    found = [series[k] for k in range(TERMS)]
+    if not all(c.is_finite() for c in found):
         raise Undecided
-    return tuple(rounded(fraction(one.mid()), 140) for one in series)
+    return tuple(arb(0) if c.contains(0) else c.mid() for c in found)
 
 
-def _sum(coefficients: Sequence[Fraction], t: Fraction) -> Fraction:
-    total = Fraction(0)
+def _sum(coefficients: Sequence[Any], t: Any) -> Any:
+    total = t * 0
     for c in reversed(coefficients):
         total = total * t + c
-    return total
-
-
-def _float_sum(coefficients: Sequence[Fraction], t: Fraction) -> float:
-    total, at = 0.0, float(t)
-    for c in reversed(coefficients):
-        total = total * at + float(c)
     return total
 
 
@@ -270,22 +313,28 @@ def _size(series: Sequence[Any], last: Any, radius: Any, first: int) -> Any:
 
     In Chebyshev's basis, where the sum of magnitudes is little more than the maximum.
     """
-    power, powers = arb(1), []
-    for c in series[first:]:
-        powers.append([c * power])
-        power *= radius
-    chebyshev = (_to_chebyshev(len(powers)) * arb_mat(powers)).entries()
-    return sum((abs(c) for c in chebyshev), abs(last) * power)
+    powers = _scaled(series[first:], radius)
+    chebyshev = (_to_chebyshev(len(powers)) * arb_mat([[c] for c in powers])).entries()
+    return sum((abs(c) for c in chebyshev), abs(last) * radius ** len(powers))
 
 
 @lru_cache(maxsize=8)
 def _to_chebyshev(length: int) -> Any:
-    """The matrix from coefficients of powers to those of Chebyshev's polynomials: see certified.economise."""
+    """From coefficients of powers: x**k = 2**(1-k) sum_i C(k, i) T_{k-2i}, the term of T_0 halved."""
     rows = [[arb(0)] * length for _ in range(length)]
     for k in range(length):
         for i in range(k // 2 + 1):
             rows[k - 2 * i][k] = arb((math.comb(k, i), -k if 2 * i == k else 1 - k))
     return arb_mat(rows)
+
+
+@lru_cache(maxsize=64)
+def _from_chebyshev(length: int) -> Any:
+    """From coefficients of T_n = 2 x T_{n-1} - T_{n-2}."""
+    columns = [[1] + [0] * (length - 1), [0, 1] + [0] * (length - 2)]
+    while len(columns) < length:
+        columns.append([2 * a - b for a, b in zip([0, *columns[-1]], columns[-2], strict=False)])
+    return arb_mat([[arb(columns[n][k]) for n in range(length)] for k in range(length)])
 
 
 def _up(bound: Any) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import sympy as sp
 
 from .. import functions as fn
-from ..certified import certified
+from ..certified import certified, certified_derivative
 from ..errors import NotDifferentiable
 from .stabilise import stabilise
 
@@ -48,7 +48,8 @@ PARTIALS: dict[type, Callable[..., tuple[sp.Expr, ...]]] = {
     fn.phi: lambda u: (-u * fn.phi(u),),
     fn.maximum: lambda a, b: (_step(a, b), 1 - _step(a, b)),
     fn.minimum: lambda a, b: (_step(b, a), 1 - _step(b, a)),
-    certified: lambda u, data: (data.slope(u), sp.Integer(0)),
+    certified: lambda u, data: (certified_derivative(u, data, 1), sp.Integer(0)),
+    certified_derivative: lambda u, data, n: (certified_derivative(u, data, n + 1), sp.Integer(0), sp.Integer(0)),
 }
 
 

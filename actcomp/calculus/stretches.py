@@ -24,6 +24,16 @@ class Stretch:
     high: Fraction
     centre: Fraction
 
+    @property
+    def radius(self) -> Fraction:
+        """A dyadic number that is as far as either end from the centre, or a little more."""
+        return rounded(max(self.high - self.centre, self.centre - self.low), 24, 1)
+
+    @property
+    def nearest(self) -> Fraction:
+        """How far from 0 the point nearest to it is."""
+        return Fraction(0) if self.low <= 0 <= self.high else min(abs(self.low), abs(self.high))
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -39,12 +49,13 @@ class Layout:
         return next(i for i, one in enumerate(self.stretches) if one.low <= x <= one.high)
 
     def outwards(self, start: int) -> Iterator[tuple[int, int | None]]:
-        """Every index once, from the start to the right, then to the left, with the neighbour that came before."""
+        """Every index once, from the start to either end, with the neighbour that came before; the shorter way first,
+        which is where a range ends because something singular is near."""
         yield start, None
-        for index in range(start + 1, len(self.stretches)):
-            yield index, index - 1
-        for index in range(start - 1, -1, -1):
-            yield index, index + 1
+        left = [(index, index + 1) for index in range(start - 1, -1, -1)]
+        right = [(index, index - 1) for index in range(start + 1, len(self.stretches))]
+        yield from sorted((left, right), key=len)[0]
+        yield from sorted((left, right), key=len)[1]
 
 
 def partition(low: Fraction, high: Fraction, cuts: int, exponent: int | None) -> Layout:

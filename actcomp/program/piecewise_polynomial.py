@@ -1,13 +1,14 @@
 """A certified piecewise polynomial as primitives: the bits of x give the piece, tables its centre and coefficients.
 
 y = head + fma(t, c1 + t*(c2 + ...), tail) with t = x - centre, which is exact, and the constant coefficient as the pair
-head + tail. The piece is at least 2**cuts times narrower than x is large, so that what t*(...) rounds away is a small
-part of |f'| ulp(x), and the result's error little more than the one rounding of the last sum. The piece around a zero at 0
-has the constant -0.0, which leaves the sign of t*(c1 + ...) alone, zero or not. Nothing branches: an index of any x,
-NaN included, is in the tables.
+head + tail. A piece is at least 2**cuts times narrower than x is large, so that what t*(...) rounds away is a small
+part of |f'| ulp(x), and the result's error little more than the one rounding of the last sum. A piece around a zero at
+0 has the constant -0.0, which leaves t*(c1 + ...) alone, the sign of a zero too. Nothing branches: every x has an index
+in the tables, NaN included.
 
-float64 takes the polynomials as they are. float32 needs half the degree: each is cut off in Chebyshev's basis where that
-costs less than 2**-28 of max(|f|, |x f'|).
+The polynomials are better than kernels need, by so much that their derivatives are good enough to be evaluated for the
+function's. What is written is each polynomial, or its derivative, cut off in Chebyshev's basis where that costs less
+than 2**-28 (in float64 2**-58) of max(|f|, |x f'|).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..certified import PiecewisePolynomial
+from ..certified import Piece, PiecewisePolynomial
 from .builder import Value, constant_bits, constant_value
 from .elementary.tables import LAYOUT
 from .primitives import INTEGER_OF
 
-_CUT_OFF = {"f32": 2.0**-28}
+_CUT_OFF = {"f32": 2.0**-28, "f64": 2.0**-58}
+_POINT = 500  # bits after the point in the changes of basis
 
 
 class Columns(NamedTuple):
@@ -36,15 +38,15 @@ class Columns(NamedTuple):
     others: tuple[tuple[int, ...], ...]
 
 
-def evaluate(x: Value, data: PiecewisePolynomial) -> Value:
-    """The value of the piecewise polynomial at x, of x's type, f32 or f64."""
-    head, rest = parts(x, data)
+def evaluate(x: Value, data: PiecewisePolynomial, order: int = 0) -> Value:
+    """The piecewise polynomial, or its derivative of this order, at x, of x's type, f32 or f64."""
+    head, rest = parts(x, data, order)
     return head + rest
 
 
-def parts(x: Value, data: PiecewisePolynomial) -> tuple[Value, Value]:
-    """The value as a sum of two, the first being the larger one unless they are of one size."""
-    columns, type = columns_of(data, x.type), x.type
+def parts(x: Value, data: PiecewisePolynomial, order: int = 0) -> tuple[Value, Value]:
+    """The value as the sum of a constant and the rest, which is smaller, or of the same size near a zero."""
+    columns, type = columns_of(data, order, x.type), x.type
     index = _index(x, data)
     t = x - index.look_up(columns.centres, type)
     total = index.look_up(columns.others[-1], type)
@@ -66,17 +68,16 @@ def _index(x: Value, data: PiecewisePolynomial) -> Value:
     return x.builder.select(x < 0.0, middle - distance, middle + distance)
 
 
-@lru_cache(maxsize=32)
-def columns_of(data: PiecewisePolynomial, type: str) -> Columns:
-    """The tables in the type, f32 or f64."""
-    rows = _shortened(data, _CUT_OFF[type]) if type in _CUT_OFF else _as_they_are(data)
+@lru_cache(maxsize=64)
+def columns_of(data: PiecewisePolynomial, order: int, type: str) -> Columns:
+    """The tables of the derivative of this order in the type, f32 or f64."""
+    rows = _shortened(data, order, _CUT_OFF[type])
     heads, tails = [], []
     for row in rows:
-        constant = row[0]
-        head = constant_bits(constant, type) if constant else constant_bits(-0.0, type)
-        rest = constant - Fraction(float(constant_value(head, type)))
+        head = constant_bits(row[0] or -0.0, type)
+        rest = row[0] - Fraction(float(constant_value(head, type)))
         heads.append(head)
-        tails.append(constant_bits(rest if rest else -0.0, type))
+        tails.append(constant_bits(rest or -0.0, type))
     return Columns(
         tuple(constant_bits(piece.centre, type) for piece in data.pieces),
         tuple(heads),
@@ -85,65 +86,76 @@ def columns_of(data: PiecewisePolynomial, type: str) -> Columns:
     )
 
 
-def _as_they_are(data: PiecewisePolynomial) -> list[list[Fraction]]:
-    return [[*p.coefficients, *[Fraction(0)] * (data.degree + 1 - len(p.coefficients))] for p in data.pieces]
-
-
-def _shortened(data: PiecewisePolynomial, cut_off: float) -> list[list[Any]]:
-    """Coefficients of the lowest degree that all pieces can do with; the constants as fractions."""
-    rows, length = _as_they_are(data), data.degree + 1
-    radii = np.array([float(piece.radius) for piece in data.pieces])
-    # In units of the piece: powers of t / radius. Of a piece with a zero at its centre f(t)/t is shortened.
-    table = np.array([[float(c) for c in row] for row in rows]) * radii[:, None] ** np.arange(length)
-    zeros = np.array([row[0] == 0 for row in rows])
-    table[zeros] = np.roll(table[zeros], -1, axis=1)
-    series = table @ _chebyshev(length).T
-    series[:, 0] += 0.0
-    allowed = cut_off * np.array([_unit(p.low, p.high, row, zero) for p, row, zero in _each(data, table, zeros)])
+def _shortened(data: PiecewisePolynomial, order: int, cut_off: float) -> list[list[Fraction]]:
+    """Coefficients of the lowest degree, 1 or more, that all pieces can do with."""
+    scaled = [_in_units(piece, order, data.degree) for piece in data.pieces]
+    # Where f(0) is 0 at the centre, f(t)/t is cut off, which keeps f accurate near its zero.
+    zeros = [row[0] == 0 and any(row) for row in scaled]
+    table = np.array([[*row[1:], 0] if zero else row for row, zero in zip(scaled, zeros, strict=True)], dtype=object)
+    length = table.shape[1]
+    series = table @ _to_chebyshev(length) >> length
     left = np.cumsum(np.abs(series[:, ::-1]), axis=1)[:, ::-1]  # what is left out with all from the k-th on
-    degree = next(k for k in range(1, length + 1) if k == length or bool((left[:, k] <= allowed).all())) - 1
-    degree = max(degree, 1)
-    change = -series[:, degree + 1 :] @ _powers(length)[degree + 1 :]
-    short = table + change
-    short[:, degree + 1 :] = 0.0
-    constants = [row[0] + Fraction(0.0 if zero else float(c[0])) for row, zero, c in zip(rows, zeros, change, strict=True)]
-    short[zeros] = np.roll(short[zeros], 1, axis=1)
-    degree += bool(zeros.any() and short[zeros, degree + 1 :].any())
-    short = short / radii[:, None] ** np.arange(length)
-    return [[constant, *map(float, row[1 : degree + 1])] for constant, row in zip(constants, short, strict=True)]
+    units = [_unit(piece, row, zero) for piece, row, zero in zip(data.pieces, table, zeros, strict=True)]
+    allowed = np.array([int(cut_off * unit) for unit in units], dtype=object)
+    kept = next((k for k in range(2, length) if (left[:, k] <= allowed).all()), length)
+    short = series[:, :kept] @ _from_chebyshev(kept)
+    return [
+        _out_of_units(piece, [0, *row] if zero else row, kept + any(zeros))
+        for piece, row, zero in zip(data.pieces, short, zeros, strict=True)
+    ]
 
 
-def _each(data: PiecewisePolynomial, table: Any, zeros: Any) -> Any:
-    return zip(data.pieces, table, zeros, strict=True)
+def _in_units(piece: Piece, order: int, degree: int) -> list[int]:
+    """Coefficients of powers of t / radius in fixed point."""
+    coefficients: tuple[Fraction, ...] = piece.coefficients
+    for _ in range(order):
+        coefficients = tuple(k * c for k, c in enumerate(coefficients) if k)
+    radius, power, found = _radius(piece), Fraction(1), []
+    for c in coefficients:
+        found.append((c.numerator * power.numerator << _POINT) // (c.denominator * power.denominator))
+        power *= radius
+    return found + [0] * (degree + 1 - len(found))
 
 
-def _unit(low: Fraction, high: Fraction, row: Any, zero: bool) -> float:
+def _out_of_units(piece: Piece, row: Any, length: int) -> list[Fraction]:
+    radius, power, found = _radius(piece), Fraction(1), []
+    for c in row:
+        found.append(Fraction(c * power.denominator, power.numerator << _POINT))
+        power *= radius
+    return found + [Fraction(0)] * (length - len(found))
+
+
+def _radius(piece: Piece) -> Fraction:
+    return max(piece.high - piece.centre, piece.centre - piece.low)
+
+
+def _unit(piece: Piece, row: Any, zero: bool) -> float:
     """About the least max(|f|, |x f'|) on the piece, of f's powers in t / radius; of f(t)/t where there is a zero."""
-    ends = np.array([-1.0, 0.0, 1.0])
-    values = np.abs(np.polynomial.polynomial.polyval(ends, row))
+    ends, numbers = np.array([-1.0, 0.0, 1.0]), row.astype(float)
+    values = np.abs(np.polynomial.polynomial.polyval(ends, numbers))
     if zero:
         return float(values.min())
-    slopes = np.abs(np.polynomial.polynomial.polyval(ends, row[1:] * np.arange(1, len(row))))
-    nearest = float(min(abs(low), abs(high))) if low * high > 0 else 0.0
-    radius = float(high - low) / 2
-    return max(float(values.min()), float(slopes.min()) * max(nearest / radius, 2.0**-10))
+    slopes = np.abs(np.polynomial.polynomial.polyval(ends, numbers[1:] * np.arange(1, len(row))))
+    nearest = min(abs(piece.low), abs(piece.high)) if piece.low * piece.high > 0 else 0
+    return max(float(values.min()), float(slopes.min()) * max(float(nearest / _radius(piece)), 2.0**-10))
 
 
 @lru_cache(maxsize=8)
-def _chebyshev(length: int) -> Any:
-    """From coefficients of powers to those of Chebyshev's polynomials: x**k = 2**(1-k) sum_i C(k, i) T_{k-2i}."""
-    matrix = np.zeros((length, length))
+def _to_chebyshev(length: int) -> Any:
+    """Row k: 2**length x**k in Chebyshev's basis, x**k = 2**(1-k) sum_i C(k, i) T_{k-2i}, the term of T_0 halved."""
+    matrix = np.zeros((length, length), dtype=object)
     for k in range(length):
         for i in range(k // 2 + 1):
-            matrix[k - 2 * i, k] = comb(k, i) * 2.0 ** (-k if 2 * i == k else 1 - k)
+            matrix[k, k - 2 * i] = comb(k, i) << (length - k + (2 * i != k))
     return matrix
 
 
-@lru_cache(maxsize=8)
-def _powers(length: int) -> Any:
-    """Row n: the powers' coefficients in T_n."""
-    matrix = np.zeros((length, length))
-    for n in range(length):
-        coefficients = np.polynomial.chebyshev.cheb2poly([0.0] * n + [1.0])
-        matrix[n, : len(coefficients)] = coefficients
+@lru_cache(maxsize=32)
+def _from_chebyshev(length: int) -> Any:
+    """Row n: T_n = 2 x T_{n-1} - T_{n-2} in powers."""
+    matrix = np.zeros((length, length), dtype=object)
+    matrix[0, 0] = matrix[1, 1] = 1
+    for n in range(2, length):
+        matrix[n, 1:] = 2 * matrix[n - 1, :-1]
+        matrix[n] -= matrix[n - 2]
     return matrix

@@ -12,7 +12,7 @@ import sympy as sp
 from sympy.logic.boolalg import ITE, And, BooleanFalse, BooleanTrue, Not, Or
 
 from .. import functions as fn
-from ..calculus.stabilise import as_monomial
+from ..calculus.stabilise import as_monomial, stabilise
 from ..certified import certified
 from ..errors import UnsupportedExpression
 from . import piecewise_polynomial
@@ -88,7 +88,9 @@ class Tracer:
             x = self.value(node.args[0])
             return self.builder.select(x > 0, 1.0, self.builder.select(x < 0, -1.0, x))
         if isinstance(node, certified):
-            return piecewise_polynomial.evaluate(self.value(node.args[0]), node.data)
+            if node.order > node.data.orders:
+                return self.value(stabilise(node.data.closed_form(node.args[0], node.order)))
+            return piecewise_polynomial.evaluate(self.value(node.args[0]), node.data, node.order)
         name = CALL_NAMES.get(type(node))
         if name is None:
             raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
