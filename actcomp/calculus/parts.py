@@ -15,9 +15,9 @@ import sympy as sp
 
 from .. import functions as fn
 from ..errors import NoDecomposition
+from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
 from .cuts import Cut, rule_symbols
-from .derivative import differentiate
 
 _STAYS = sp.Symbol("stays", real=True)
 _FAR = 20  # here f is small on the side that it vanishes on
@@ -27,8 +27,8 @@ def parts(expression: sp.Expr, x: sp.Symbol, defaults: dict[sp.Symbol, sp.Expr])
     """The cut, or None where one of the two parts is constant. Raises NoDecomposition where f(0) is not finite."""
     at_zero = value_at_zero(expression, x)
     halves = {sign: on_side(expression, x, sign) for sign in (1, -1)}
-    slope = value_at_zero(differentiate(expression, x), x, finite=False)
-    tie = next((s for s in (-1, 1) if _same(slope, _slope_at_zero(halves[s], x))), 0)
+    slope = _slope_at_zero(expression, x, defaults)
+    tie = next((s for s in (-1, 1) if _agree(slope, _slope_at_zero(halves[s], x, defaults))), 0)
     differences, whole = {}, {}
     for sign, half in halves.items():
         u = clamped(x, sign, tie == sign)
@@ -153,8 +153,16 @@ _CENTRED: dict[type, Callable[[Any, Any], Any]] = {
 }
 
 
-def _slope_at_zero(half: sp.Expr, x: sp.Symbol) -> sp.Expr:
-    return value_at_zero(differentiate(half, x), x, finite=False)
+def _slope_at_zero(expression: sp.Expr, x: sp.Symbol, defaults: dict[sp.Symbol, sp.Expr]) -> Any:
+    """f'(0) at the default parameters as a ball, or None where there is none."""
+    try:
+        return BallFunction(expression.subs(defaults), (x,)).series([0], [1], 2, 200)[1]
+    except (OutsideDomain, Singular, Undecided):
+        return None
+
+
+def _agree(a: Any, b: Any) -> bool:
+    return a is not None and b is not None and a.is_finite() and b.is_finite() and bool(a.overlaps(b))
 
 
 def _same(a: sp.Expr, b: sp.Expr) -> bool:
