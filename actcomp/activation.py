@@ -86,6 +86,24 @@ class Activation:
         label = f"d({self.name})/d({', '.join(names)})"
         return Activation(expression, self.inputs, self.parameters, label, self.domain)
 
+    def shown(self, digits: int = 12) -> str:
+        """The formula for the eye: constants of many digits rounded to so many significant ones."""
+        from .reading import text
+
+        return text(self.expression, digits)
+
+    def shown_rows(self, digits: int = 12) -> tuple[tuple[str, str], ...]:
+        """The formula as (value, condition) of its pieces in order, the last condition empty; numbers as in shown."""
+        from .reading import rows
+
+        return rows(self.expression, digits)
+
+    def latex(self, digits: int = 12) -> str:
+        """The formula in LaTeX, numbers as in shown."""
+        from .reading import latex
+
+        return latex(self.expression, digits)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Activation):
             return NotImplemented

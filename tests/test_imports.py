@@ -40,8 +40,11 @@ LAYERS = {
     "language": Layer(("functions",), outside=("sympy",)),
     "parsing": Layer(("errors", "functions", "language"), deferred=("catalog",), outside=("sympy",)),
     "activation": Layer(
-        ("errors", "functions", "language", "parsing"), deferred=("catalog", "calculus"), outside=("sympy",)
+        ("errors", "functions", "language", "parsing"),
+        deferred=("catalog", "calculus", "reading"),
+        outside=("sympy",),
     ),
+    "reading": Layer(outside=("sympy",)),
     "catalog": Layer(deferred=("activation",)),
     # mathematics
     "calculus": Layer(("errors", "functions", "certified"), outside=("sympy", "flint")),

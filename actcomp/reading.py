@@ -1,0 +1,71 @@
+"""Expressions for the eye: numbers of many digits rounded, a piecewise function as its rows.
+
+What is rounded is for reading only; the expression itself keeps every digit.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+DIGITS = 12
+# An exact number stays as it is while its numerator and denominator have this many digits together ...
+_MOST_DIGITS = 15
+# ... or while the formula of a constant has this many operations.
+_MOST_OPERATIONS = 6
+
+
+def rounded(expression: sp.Expr, digits: int = DIGITS) -> sp.Expr:
+    """The expression with long rational numbers and long constants as decimal ones of that many digits."""
+    if isinstance(expression, sp.Rational):
+        long = len(str(abs(expression.p))) + len(str(expression.q)) > _MOST_DIGITS
+        return sp.Float(expression, digits) if long else expression
+    if not expression.args:
+        return expression
+    if not expression.free_symbols:
+        return _constant(expression, digits)
+    if isinstance(expression, (sp.Add, sp.Mul)):
+        number, rest = expression.as_independent(*expression.free_symbols, as_Add=isinstance(expression, sp.Add))
+        if number.args:
+            parts = [rounded(argument, digits) for argument in expression.func.make_args(rest)]
+            return expression.func(_constant(number, digits), *parts)
+    return expression.func(*(rounded(argument, digits) for argument in expression.args))
+
+
+def _constant(number: sp.Expr, digits: int) -> sp.Expr:
+    long = isinstance(number, sp.Expr) and any(rounded(one, digits) != one for one in number.atoms(sp.Rational))
+    if not long and (not isinstance(number, sp.Expr) or number.count_ops() <= _MOST_OPERATIONS):
+        return number
+    value = sp.N(number, digits)
+    return value if value.is_Float else number
+
+
+def text(expression: sp.Expr, digits: int = DIGITS) -> str:
+    """In SymPy's spelling."""
+    return str(sp.sstr(rounded(expression, digits), full_prec=False))
+
+
+def latex(expression: sp.Expr, digits: int = DIGITS) -> str:
+    return str(sp.latex(rounded(expression, digits), full_prec=False))
+
+
+def rows(expression: sp.Expr, digits: int = DIGITS) -> tuple[tuple[str, str], ...]:
+    """(value, condition) of each branch in order, the last condition empty, if there is one Piecewise in it; else one
+    row. Branches that are Piecewise themselves are written out where they are the last."""
+    branches = _branches(expression)
+    return tuple((text(value, digits), "" if condition == sp.true else _condition(condition, digits))
+                 for value, condition in branches)  # fmt: skip
+
+
+def _branches(expression: sp.Expr) -> list[tuple[sp.Expr, sp.Basic]]:
+    outer = next((node for node in sp.preorder_traversal(expression) if isinstance(node, sp.Piecewise)), None)
+    if outer is None or expression.xreplace({outer: sp.Integer(0)}).has(sp.Piecewise):
+        return [(expression, sp.true)]
+    found = [(sp.expand_mul(expression.xreplace({outer: value})), condition) for value, condition in outer.args]
+    value, condition = found[-1]
+    return [*found[:-1], *_branches(value)] if condition == sp.true else found
+
+
+def _condition(condition: sp.Basic, digits: int) -> str:
+    if isinstance(condition, sp.core.relational.Relational):
+        return f"{text(condition.lhs, digits)} {condition.rel_op} {text(condition.rhs, digits)}"
+    return str(condition)
