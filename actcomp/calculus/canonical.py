@@ -75,6 +75,8 @@ def _split(expression: sp.Expr) -> sp.Expr:
 
 _HALVES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (fn.tanhshrink, lambda node: node.args[0] - sp.tanh(node.args[0])),
+    (fn.expm1shrink, lambda node: fn.expm1(node.args[0]) - node.args[0]),
+    (fn.one_minus_tanh_softplus, lambda node: 1 - fn.tanh_softplus(node.args[0])),
     (fn.dsigmoid, lambda node: fn.sigmoid(node.args[0]) * fn.sigmoid(-node.args[0])),
     (fn.logsigmoid, lambda node: -fn.softplus(-node.args[0])),
     (fn.sech2, lambda node: 4 * fn.sigmoid(2 * node.args[0]) * fn.sigmoid(-2 * node.args[0])),
@@ -107,6 +109,20 @@ def mirrored_softplus(node: sp.Add) -> Any:
             if linear in node.args:
                 return node - term - linear + coefficient * fn.softplus(-function.args[0])
     return None
+
+
+def relu_of_branches(node: sp.Piecewise) -> Any:
+    """u where u > 0, else 0, as max(u, 0), and with >= as max(0, u), whose slope at 0 is 1 as well."""
+    (first, condition), *others = node.args
+    if len(others) != 1 or not isinstance(condition, (sp.Gt, sp.Ge, sp.Lt, sp.Le)):
+        return None
+    u, second = condition.gts - condition.lts, others[0][0]
+    strict = isinstance(condition, (sp.Gt, sp.Lt))
+    if first == 0 and second == -u:
+        u, first, second, strict = -u, second, first, not strict
+    if first != u or second != 0:
+        return None
+    return fn.maximum(u, sp.Integer(0)) if strict else fn.maximum(sp.Integer(0), u)
 
 
 def expanded_argument(node: Any) -> Any:
@@ -196,6 +212,7 @@ _GATES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (sp.Pow, gate_of_exponentials),
     (sp.Mul, gate_of_exponentials),
     (sp.Add, gate_of_exponentials),
+    (sp.Piecewise, relu_of_branches),
     (sp.Function, expanded_argument),
 )
 

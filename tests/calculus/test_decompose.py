@@ -49,6 +49,8 @@ SAME = {
     "1 - tanh(x)**2": ["(1 - tanh(x))*(1 + tanh(x))", "4*sigmoid(2*x)*sigmoid(-2*x)", "4/(exp(x) + exp(-x))**2"],
     "x + sin(x) + x**2": ["x*(x + 1) + sin(x)", "sin(x) + (x + 1)**2 - x - 1"],
     "x + exp(x) + exp(2*x)": ["exp(x)*(1 + exp(x)) + x", "x + (exp(x) + 1)**2 - exp(x) - 1"],
+    "x*relu(x)": ["x*where(x > 0, x, 0)", "x*where(x <= 0, 0, x)", "x*where(0 < x, x, 0)"],
+    "x*max(0, x)": ["x*where(x >= 0, x, 0)", "x*where(x < 0, 0, x)"],
     "x*(x/2 + 1/2)": ["x*(x + 1)/2", "(x + x**2)/2"],
 }  # fmt: skip
 
