@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -123,18 +123,23 @@ class InverseFits:
             raise Unproved("its pieces do not join")
 
     def _prove(self, piece: Piece, nearest: Fraction) -> tuple[float, float]:
-        """|h(P(y)) - y| over the piece by its Taylor form, divided by the smallest slope of h there."""
-        polynomial, span, radius = _poly(piece.coefficients), *_span(piece)
+        """|h(P(y)) - y| over the piece, divided by the smallest slope of h there."""
+        polynomial, span = _poly(piece.coefficients), _span(piece)
         smallest, largest = self._slopes(polynomial(span))
-        here, last = self._defect(polynomial, piece.centre, arb(0)), self._defect(polynomial, piece.centre, span)[-1]
-        defect = _size(here[:-1], last, radius, 0)
-        absolute = _up(defect / smallest)
+
+        def defect(t: Any) -> list[Any]:
+            return self._defect(polynomial, piece.centre, t)
+
+        if nearest == 0 and piece.coefficients[0] == 0 and defect(arb(0))[0].is_zero():
+            quotient = _bound(defect, piece, quotient=True) / smallest
+            absolute, relative = _up(quotient * abs(span)), _up(quotient * largest)
+        else:
+            error = _bound(defect, piece) / smallest
+            unit = (ball(nearest) / largest).max(abs(polynomial(span)).lower()).lower()
+            absolute, relative = _up(error), _up(error / unit) if unit > 0 else math.inf
         if not absolute <= float(_MARGIN):
             raise Unproved(f"the distance proved is {absolute:.1e}")
-        if nearest == 0 and piece.coefficients[0] == 0 and here[0].is_zero():
-            return absolute, _up(_size(here[:-1], last, radius, 1) * largest / smallest)
-        unit = (ball(nearest) / largest).max(abs(polynomial(span)).lower()).lower()
-        return absolute, _up(defect / smallest / unit) if unit > 0 else math.inf
+        return absolute, relative
 
     def _defect(self, polynomial: Any, centre: Fraction, t: Any) -> list[Any]:
         """Taylor coefficients of h(P) - (centre + t) at t."""
@@ -195,10 +200,9 @@ class IntegralFits:
         return Fit(piece, taylor, orders, *self._prove(piece, stretch.nearest, inherited, at_zero))
 
     def _prove(self, piece: Piece, nearest: Fraction, inherited: float, at_zero: bool) -> tuple[float, float]:
-        """|P' - g| over the piece by its Taylor form, times the width, and the error at the joint."""
-        slope, span, radius = _poly(_derived(piece.coefficients)), *_span(piece)
-        here, last = self._defect(slope, piece.centre, arb(0)), self._defect(slope, piece.centre, span)[-1]
-        defect = _size(here[:-1], last, radius, 0)
+        """|P' - g| over the piece times the width, and the error at the joint."""
+        slope, span = _poly(_derived(piece.coefficients)), _span(piece)
+        defect = _bound(lambda t: self._defect(slope, piece.centre, t), piece)
         absolute = _up(defect * ball(piece.high - piece.low) + inherited)
         steepness = (abs(slope(span)) - defect).lower()
         if at_zero and nearest == 0 and piece.coefficients[0] == 0:
@@ -218,10 +222,36 @@ class IntegralFits:
 Fits = InverseFits | IntegralFits
 
 
-def _span(piece: Piece) -> tuple[Any, Any]:
-    """t over the piece, and its largest magnitude."""
-    low, high = ball(piece.low - piece.centre), ball(piece.high - piece.centre)
-    return low.union(high), abs(low).max(abs(high))
+def _span(piece: Piece) -> Any:
+    """t over the piece."""
+    return ball(piece.low - piece.centre).union(ball(piece.high - piece.centre))
+
+
+def _bound(defect: Callable[[Any], list[Any]], piece: Piece, quotient: bool = False) -> Any:
+    """A bound of |defect| over the piece, or of |defect / t|; ``defect`` gives Taylor coefficients at t, or on a ball."""
+    return _bound_between(defect, piece.low - piece.centre, piece.high - piece.centre, quotient, 5)
+
+
+def _bound_between(
+    defect: Callable[[Any], list[Any]], low: Fraction, high: Fraction, quotient: bool, splits: int
+) -> Any:
+    """The Taylor form at the middle, the last coefficient taken over all; halved while that one dominates."""
+    around = quotient and low <= 0 <= high
+    middle = Fraction(0) if around else (low + high) / 2
+    radius = ball(max(high - middle, middle - low))
+    here, last = defect(ball(middle)), defect(ball(low).union(ball(high)))[-1]
+    powers = _scaled(here[around:-1], radius)
+    head = sum((abs(c) for c in (_to_chebyshev(len(powers)) * arb_mat([[c] for c in powers])).entries()), arb(0))
+    total = head + abs(last) * radius ** len(powers)
+    if splits and not total < 4 * head + arb((1, -PRECISION)):
+        cuts = [low, low / 2, high / 2, high] if around else [low, middle, high]
+        parts = [(a, b) for a, b in pairwise(cuts) if a < b]
+        bounds = [_bound_between(defect, a, b, quotient, splits - 1) for a, b in parts]
+        total = bounds[0]
+        for bound in bounds[1:]:
+            total = total.max(bound)
+        return total
+    return total / ball(min(abs(low), abs(high))) if quotient and not around else total
 
 
 def _units(powers: Sequence[Any], radius: Fraction, nearest: Fraction) -> list[float]:
@@ -306,16 +336,6 @@ def _derived(coefficients: Sequence[Fraction]) -> tuple[Fraction, ...]:
 
 def _poly(coefficients: Sequence[Fraction]) -> Any:
     return arb_poly([ball(c) for c in coefficients])
-
-
-def _size(series: Sequence[Any], last: Any, radius: Any, first: int) -> Any:
-    """A bound of |sum c_k t**(k - first)| for |t| <= radius, ``last`` being the final coefficient over the piece.
-
-    In Chebyshev's basis, where the sum of magnitudes is little more than the maximum.
-    """
-    powers = _scaled(series[first:], radius)
-    chebyshev = (_to_chebyshev(len(powers)) * arb_mat([[c] for c in powers])).entries()
-    return sum((abs(c) for c in chebyshev), abs(last) * radius ** len(powers))
 
 
 @lru_cache(maxsize=8)

@@ -14,6 +14,8 @@ from ..certified import binade, stretch, stretch_start
 
 # A centre is a whole multiple of 2**-(cuts + 8) of its binade, so that x - centre is exact in float32 too.
 _CENTRE_BITS = 8
+# What a range has in its last stretch is left to the stretch before it, if it is at most 2**-6 of a stretch.
+_SLIVER_BITS = 6
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,27 @@ class Layout:
 
 
 def partition(low: Fraction, high: Fraction, cuts: int, exponent: int | None) -> Layout:
-    """The pieces of [low, high]; that around 0, if any, reaches to 2**exponent."""
+    """The pieces of [low, high]; that around 0, if any, reaches to 2**exponent, or to an end close beyond."""
     if exponent is None:
         sign = 1 if low > 0 else -1
         near, far = sorted((abs(low), abs(high)))
         base = stretch(near, cuts)
-        side = list(_side(base, near, far, cuts))
-        found = [_signed(one, sign) for one in side][::sign]
+        found = [_signed(one, sign) for one in _side(base, near, far, cuts)][::sign]
         return Layout(tuple(found), cuts, base, 0 if sign > 0 else len(found) - 1)
     reach = Fraction(2) ** exponent
     base = (exponent << cuts) - 1
     left = [_signed(one, -1) for one in _side(base + 1, reach, -low, cuts)][::-1]
     right = list(_side(base + 1, reach, high, cuts))
-    centre = Stretch(max(low, -reach), min(high, reach), Fraction(0))
+    centre = Stretch(-reach if left else low, reach if right else high, Fraction(0))
     return Layout((*left, centre, *right), cuts, base, len(left))
 
 
 def _side(number: int, near: Fraction, far: Fraction, cuts: int) -> Iterator[Stretch]:
-    """The stretches of positive numbers in [near, far], from the numbered one on."""
-    while (start := stretch_start(number, cuts)) < far:
-        low, high = max(near, start), min(far, stretch_start(number + 1, cuts))
+    """The stretches of positive numbers in [near, far], from the numbered one on; none for a sliver at the end."""
+    while far - (start := stretch_start(number, cuts)) > Fraction(2) ** (binade(start) - cuts - _SLIVER_BITS):
+        low, end = max(near, start), stretch_start(number + 1, cuts)
+        sliver = Fraction(2) ** (binade(end) - cuts - _SLIVER_BITS)
+        high = far if far - end <= sliver else end
         unit = Fraction(2) ** (binade(start) - cuts - _CENTRE_BITS)
         yield Stretch(low, high, round((low + high) / 2 / unit) * unit)
         number += 1

@@ -60,10 +60,10 @@ def _index(x: Value, data: PiecewisePolynomial) -> Value:
     stretch = abs(x).bits() >> (layout.mantissa_bits - data.cuts)
     distance = stretch - (data.base + (layout.bias << data.cuts))
     distance = x.builder.select(distance > 0, distance, 0)
-    if data.middle == 0:
+    if data.low >= 0:
         return distance
     middle = x.builder.const(data.middle, integer)
-    if data.middle == len(data.pieces) - 1:
+    if data.high <= 0:
         return middle - distance
     return x.builder.select(x < 0.0, middle - distance, middle + distance)
 
