@@ -42,6 +42,38 @@ class expm1(RealFunction):
         return sp.exp(x) - 1
 
 
+class expm1shrink(RealFunction):
+    """exp(x) - 1 - x without cancellation near 0, where it is x**2/2; its derivative is expm1(x)."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return sp.exp(x) - 1 - x
+
+
+class sinh(RealFunction):
+    """(exp(x) - exp(-x)) / 2 without cancellation near 0; odd to the bit."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return (sp.exp(x) - sp.exp(-x)) / 2
+
+
+class cosh(RealFunction):
+    """(exp(x) + exp(-x)) / 2; even to the bit."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return (sp.exp(x) + sp.exp(-x)) / 2
+
+
+class atanh(RealFunction):
+    """log((1 + x) / (1 - x)) / 2, the inverse of tanh, without cancellation near 0; odd to the bit."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return (sp.log(1 + x) - sp.log(1 - x)) / 2
+
+
 class log1p(RealFunction):
     """log(1 + x) without cancellation near 0."""
 
@@ -104,6 +136,14 @@ class tanh_softplus(RealFunction):
     @classmethod
     def definition(cls, x: Any) -> sp.Expr:
         return sp.tanh(sp.log(1 + sp.exp(x)))
+
+
+class one_minus_tanh_softplus(RealFunction):
+    """1 - tanh(log(1 + exp(x))) = 2 / (1 + (1 + exp(x))**2): what the gate of mish lacks of 1."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        return 2 / (1 + (1 + sp.exp(x)) ** 2)
 
 
 class dlog_tanh_softplus(RealFunction):

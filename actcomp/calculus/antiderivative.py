@@ -18,6 +18,7 @@ from flint import arb
 from .. import functions as fn
 from ..certified import certified
 from ..errors import NoClosedForm
+from ..language import KNOWN_NODES
 from . import child
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved, evaluate
 from .derivative import differentiate
@@ -45,9 +46,9 @@ _TABLE: dict[tuple[int, type], Callable[[Any], sp.Expr]] = {
     (1, fn.sigmoid): lambda u: fn.softplus(u),
     (-1, fn.sigmoid): lambda u: u - sp.exp(-u),
     (1, fn.dsigmoid): lambda u: fn.sigmoid(u),
-    (-1, fn.dsigmoid): lambda u: 2 * u + fn.expm1(u) - fn.expm1(-u),
+    (-1, fn.dsigmoid): lambda u: 2 * u + 2 * fn.sinh(u),
     (1, fn.sech2): lambda u: sp.tanh(u),
-    (-1, fn.sech2): lambda u: u / 2 + (fn.expm1(2 * u) - fn.expm1(-2 * u)) / 8,
+    (-1, fn.sech2): lambda u: u / 2 + fn.sinh(2 * u) / 4,
     (1, sp.tanh): lambda u: fn.softplus(2 * u) - u,
     (2, sp.tanh): lambda u: fn.tanhshrink(u),
     (-2, sp.tanh): lambda u: u - 1 / sp.tanh(u),
@@ -81,7 +82,10 @@ def integrate(g: sp.Expr, x: sp.Symbol, at: tuple[sp.Expr, sp.Expr], name: str) 
     branches = []
     for index, part in enumerate(parts):
         value = _with_constant(made[index][0], tidy(constants[index]))
-        condition = sp.true if index == len(parts) - 1 else x < part.high.expression()
+        border = part.high.expression()  # so that both ends of a middle piece belong to it, for symmetry
+        condition = x <= border if part.high.ball > 0 else x < border
+        if index == len(parts) - 1:
+            condition = sp.true
         branches.append((value, condition))
     expression = branches[0][0] if len(branches) == 1 else sp.Piecewise(*branches)
     distance = sum((one[1] for one in made), Fraction(0))
@@ -92,17 +96,19 @@ def tidy(number: sp.Expr) -> sp.Expr:
     """An exact number as it is where it is short, else the rational one with 120 bits next to it."""
     number = sp.sympify(number)
     if number.is_Rational:
-        return (
-            number if number.q.bit_length() < 130 and abs(number.p).bit_length() < 250 else rational(place(number).ball)
-        )
-    if number.has(sp.tanh):
-        plain = sp.radsimp(sp.simplify(number.rewrite(sp.exp)))
-        number = plain if plain.count_ops() < number.count_ops() else number
-    number = sp.radsimp(sp.logcombine(sp.expand(number), force=True))
-    long = any(max(abs(r.p), r.q) > 10**12 for r in number.atoms(sp.Rational))
-    if long or number.count_ops() > 12:
-        return rational(evaluate(number, {}, 150))
-    return number
+        short = number.q.bit_length() < 256 and abs(number.p).bit_length() < 300
+        return number if short else rational(place(number).ball)
+    if number.count_ops() <= 25 and not _long(number):
+        if number.has(sp.tanh):
+            number = sp.radsimp(sp.simplify(number.rewrite(sp.exp)))
+        number = sp.radsimp(sp.logcombine(sp.expand(number), force=True))
+        if number.count_ops() <= 12 and not _long(number):
+            return number
+    return rational(evaluate(number, {}, 150))
+
+
+def _long(number: sp.Expr) -> bool:
+    return any(max(abs(r.p), r.q) > 10**6 for r in number.atoms(sp.Rational))
 
 
 def _with_constant(value: sp.Expr, constant: sp.Expr) -> sp.Expr:
@@ -152,6 +158,10 @@ def closed_form(g: sp.Expr, x: sp.Symbol, part: Piece | None = None) -> sp.Expr 
     if candidate is None:
         return None
     candidate = stabilise(candidate)
+    if any(
+        isinstance(node, sp.Function) and not isinstance(node, KNOWN_NODES) for node in sp.preorder_traversal(candidate)
+    ):
+        return None  # erfi, say, which has no kernel
     return candidate if proved(candidate, g, x, part) else None
 
 

@@ -13,7 +13,7 @@ import sympy as sp
 
 from .. import functions as fn
 
-LIMIT_S = 6.0
+LIMIT_S = 4.0
 
 
 def integral(g: sp.Expr, x: sp.Symbol, limit_s: float = LIMIT_S) -> sp.Expr | None:

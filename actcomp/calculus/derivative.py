@@ -31,7 +31,11 @@ PARTIALS: dict[type, Callable[..., tuple[sp.Expr, ...]]] = {
     sp.Abs: lambda u: (sp.sign(u),),
     sp.sign: lambda u: (sp.Integer(0),),
     fn.expm1: lambda u: (sp.exp(u),),
+    fn.expm1shrink: lambda u: (fn.expm1(u),),
     fn.log1p: lambda u: (1 / (1 + u),),
+    fn.sinh: lambda u: (fn.cosh(u),),
+    fn.cosh: lambda u: (fn.sinh(u),),
+    fn.atanh: lambda u: (1 / (1 - u**2),),
     fn.sigmoid: lambda u: (fn.dsigmoid(u),),
     fn.dsigmoid: lambda u: (-fn.dsigmoid(u) * sp.tanh(u / 2),),
     fn.logsigmoid: lambda u: (fn.sigmoid(-u),),
@@ -39,6 +43,7 @@ PARTIALS: dict[type, Callable[..., tuple[sp.Expr, ...]]] = {
     fn.sech2: lambda u: (-2 * fn.sech2(u) * sp.tanh(u),),
     fn.tanhshrink: lambda u: (sp.tanh(u) ** 2,),
     fn.tanh_softplus: lambda u: (fn.tanh_softplus(u) * fn.dlog_tanh_softplus(u),),
+    fn.one_minus_tanh_softplus: lambda u: (-fn.tanh_softplus(u) * fn.dlog_tanh_softplus(u),),
     fn.dlog_tanh_softplus: lambda u: (
         fn.dlog_tanh_softplus(u)
         * (fn.sigmoid(-u) - 2 * fn.tanh_softplus(u) * fn.sigmoid(u) - fn.dlog_tanh_softplus(u)),

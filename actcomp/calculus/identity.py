@@ -69,7 +69,7 @@ def _as_rational(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
             replaced[sp.exp(argument)] = (coefficient, unit, core)
     for core, unit in units.items():
         mine = [c for c, u, _ in replaced.values() if u is unit]
-        scale = sp.ilcm(*(c.q for c in mine)) if mine else 1
+        scale = sp.ilcm(1, *(c.q for c in mine))
         for node, value in list(replaced.items()):
             if isinstance(value, tuple) and value[1] is unit:
                 replaced[node] = unit ** (value[0] * scale)
@@ -109,17 +109,26 @@ def respelled(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
             return u - (up**2 - 1) / (up**2 + 1)
         if isinstance(node, fn.tanh_softplus):
             return up * (up + 2) / (up * (up + 2) + 2)
+        if isinstance(node, fn.one_minus_tanh_softplus):
+            return 2 / (up * (up + 2) + 2)
         if isinstance(node, fn.dlog_tanh_softplus):
             return 4 * (1 + up) / ((up**2 + 2 * up + 2) * (up + 2))
         if isinstance(node, fn.expm1):
             return up - 1
+        if isinstance(node, (fn.sinh, fn.cosh)):
+            return (up - 1 / up if isinstance(node, fn.sinh) else up + 1 / up) / 2
+        if isinstance(node, fn.atanh):
+            return (sp.log(1 + u) - sp.log(1 - u)) / 2
+        if isinstance(node, fn.expm1shrink):
+            return up - 1 - u
         if isinstance(node, fn.log1p):
             return sp.log(1 + u)
         return node
 
     known = (
         fn.softplus, fn.logsigmoid, fn.Phi, sp.erfc, fn.phi, fn.one_plus_sin2, fn.sigmoid, fn.dsigmoid, sp.tanh,
-        fn.sech2, fn.tanhshrink, fn.tanh_softplus, fn.dlog_tanh_softplus, fn.expm1, fn.log1p,
+        fn.sech2, fn.tanhshrink, fn.tanh_softplus, fn.one_minus_tanh_softplus, fn.dlog_tanh_softplus, fn.expm1,
+        fn.expm1shrink, fn.log1p, fn.sinh, fn.cosh, fn.atanh,
     )  # fmt: skip
     return expression.replace(lambda node: isinstance(node, known), visit)
 

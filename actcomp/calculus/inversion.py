@@ -19,11 +19,11 @@ INVERSES: dict[type, Callable[[Any], sp.Expr]] = {
     fn.expm1: fn.log1p,
     sp.log: sp.exp,
     fn.log1p: fn.expm1,
-    fn.sigmoid: lambda v: fn.log1p(2 * v - 1) - fn.log1p(1 - 2 * v),
+    fn.sigmoid: lambda v: 2 * fn.atanh(2 * v - 1),
     fn.softplus: lambda v: v + fn.log1p(-sp.exp(-v)),
     fn.logsigmoid: lambda v: v - fn.log1p(-sp.exp(v)),
     sp.atan: lambda v: sp.sin(v) / sp.cos(v),
-    sp.tanh: lambda v: (fn.log1p(v) - fn.log1p(-v)) / 2,
+    sp.tanh: lambda v: fn.atanh(v),
 }
 
 
@@ -99,16 +99,20 @@ def _by_core(h: sp.Expr, y: sp.Expr, x: sp.Symbol, inside: sp.Rational) -> sp.Ex
         root = sp.sqrt(sp.expand(b**2 - 4 * a * c))
         wanted = fn.expand_definitions(core.subs(x, inside))
         value = next(
-            (
-                v
-                for v in ((-b + root) / (2 * a), (-b - root) / (2 * a))
-                if abs(sp.N(v.subs(y, at) - wanted, 30)) < 1e-20
-            ),
-            None,
+            (v for v in _quadratic_roots(a, b, c, root, y, at) if abs(sp.N(v.subs(y, at) - wanted, 30)) < 1e-20), None
         )
         if value is None:
             return None
     return value if core == x else _solved(core, value, x, inside)
+
+
+def _quadratic_roots(a: Any, b: Any, c: Any, root: Any, y: Any, at: Any) -> list[sp.Expr]:
+    """Both roots, each in the form in which -b and the square root do not cancel (near ``at``)."""
+    found = []
+    for side in (1, -1):
+        cancels = sp.N((-b).subs(y, at) * side * root.subs(y, at), 20) < 0
+        found.append(2 * c / (-b - side * root) if cancels else (-b + side * root) / (2 * a))
+    return found
 
 
 def _cores(h: sp.Basic, x: sp.Symbol) -> set[sp.Expr]:

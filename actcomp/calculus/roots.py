@@ -118,11 +118,11 @@ _VALUES: dict[type, tuple[Any, Any]] = {
     fn.phi: (0, 1 / sp.sqrt(2 * sp.pi)),
 }
 _POSITIVE = (
-    sp.exp, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.dlog_tanh_softplus, fn.Phi, fn.phi,
-    sp.erfc,
+    sp.exp, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.one_minus_tanh_softplus,
+    fn.dlog_tanh_softplus, fn.Phi, fn.phi, sp.erfc,
 )  # fmt: skip
 # F(u) = 0 where u = 0 alone
-_THROUGH_ZERO = (sp.tanh, sp.atan, sp.erf, fn.expm1, fn.log1p, fn.tanhshrink)
+_THROUGH_ZERO = (sp.tanh, sp.atan, sp.erf, fn.expm1, fn.log1p, fn.tanhshrink, fn.expm1shrink)
 
 
 def _both(u: sp.Expr) -> list[sp.Expr]:

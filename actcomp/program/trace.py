@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import sympy as sp
 from sympy.logic.boolalg import ITE, And, BooleanFalse, BooleanTrue, Not, Or
 
@@ -42,10 +43,18 @@ CALL_NAMES: dict[type, str] = {
         function: function.__name__
         for function in (
             fn.expm1, fn.log1p, fn.sigmoid, fn.dsigmoid, fn.logsigmoid, fn.softplus, fn.sech2,
-            fn.tanhshrink, fn.tanh_softplus, fn.dlog_tanh_softplus, fn.one_plus_sin2, fn.Phi, fn.phi,
+            fn.tanhshrink, fn.expm1shrink, fn.tanh_softplus, fn.one_minus_tanh_softplus, fn.dlog_tanh_softplus,
+            fn.one_plus_sin2, fn.Phi, fn.phi,
         )
     },
 }  # fmt: skip
+
+# Functions that are sums of calls of others: odd and even ones stay so to the bit.
+COMPOSED: dict[type, Callable[[Callable[..., Value], Value], Value]] = {
+    fn.sinh: lambda call, u: 0.5 * (call("expm1", u) - call("expm1", -u)),
+    fn.cosh: lambda call, u: 0.5 * (call("exp", u) + call("exp", -u)),
+    fn.atanh: lambda call, u: 0.5 * (call("log1p", u) - call("log1p", -u)),
+}
 
 _BOUNDED = (sp.tanh, sp.sin, sp.cos, sp.atan, sp.erf, sp.sign)
 
@@ -91,6 +100,8 @@ class Tracer:
             if node.order > node.data.orders:
                 return self.value(stabilise(node.data.closed_form(node.args[0], node.order)))
             return piecewise_polynomial.evaluate(self.value(node.args[0]), node.data, node.order)
+        if type(node) in COMPOSED:
+            return COMPOSED[type(node)](self.builder.call, self.value(node.args[0]))
         name = CALL_NAMES.get(type(node))
         if name is None:
             raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
@@ -267,6 +278,26 @@ class Tracer:
             result = self.builder.select(self._condition(test), self.value(value), result)
         return result
 
+    def _sides(self, test: Any) -> tuple[Value, Value]:
+        """The two values that are compared: a constant that no float equals is rounded so that floats compare alike.
+
+        x < c and x >= c hold for the same floats as with the next float above c, x > c and x <= c as with that below.
+        """
+        left, right = test.lhs, test.rhs
+        upwards = isinstance(test, (sp.StrictLessThan, sp.GreaterThan))
+        if right.is_number and not left.is_number:
+            return self.value(left), self._beside(right, upwards)
+        if left.is_number and not right.is_number:
+            return self._beside(left, not upwards), self.value(right)
+        return self.value(left), self.value(right)
+
+    def _beside(self, number: Any, upwards: bool) -> Value:
+        exact = exact_number(number)
+        nearest = constant_value(constant_bits(exact, self.type), self.type)
+        if np.isfinite(nearest) and Fraction(float(nearest)) != exact and (Fraction(float(nearest)) < exact) == upwards:
+            nearest = np.nextafter(nearest, np.array(np.inf if upwards else -np.inf, nearest.dtype))
+        return self.builder.const(Fraction(float(nearest)) if np.isfinite(nearest) else exact, self.type)
+
     def _condition(self, test: Any) -> Value:
         if isinstance(test, (BooleanTrue, BooleanFalse)):
             return self.builder.const(bool(test), "b")
@@ -281,7 +312,7 @@ class Tracer:
         if isinstance(test, ITE):  # what SymPy makes of a comparison with a Piecewise
             asked, yes, no = map(self._condition, test.args)
             return self.builder.select(asked, yes, no)
-        left, right = self.value(test.lhs), self.value(test.rhs)
+        left, right = self._sides(test)
         if isinstance(test, sp.StrictLessThan):
             return left < right
         if isinstance(test, sp.LessThan):

@@ -57,7 +57,7 @@ def oppose(problem: Problem) -> Opposed:
     borders = [p.high for p in parts[:-1]]
     if sign < 0:
         branches, borders = branches[::-1], [-border for border in borders[::-1]]  # type: ignore[operator]
-    conditions = [*(x < border for border in borders), sp.true]
+    conditions = [*(x <= border if border.is_positive else x < border for border in borders), sp.true]
     expression = _branched([b[0] for b in branches], conditions)
     slope = _branched([b[1] for b in branches], conditions)
     distance = max(p.distance for p in parts)
@@ -194,7 +194,7 @@ def _certified_inverse(
     x = problem.x
     ends = [_reach(part, x, end, side) for end, side in ((low, -1), (high, 1))]
     (first, left, before), (last, right, after) = ends
-    data = inverse_function(part.expression, x, first, last, f"inverse_{_identifier(problem.name)}")
+    data = inverse_function(part.expression, x, first, last, f"inverse_{problem.identifier}")
     node = certified(x, data)
     low, high = (low if left is None else first), (high if right is None else last)
     parts = [_Part(low, high, node, 1 / own.xreplace({x: node}), Fraction(data.distance))]
@@ -203,10 +203,6 @@ def _certified_inverse(
     if right is not None:
         parts.append(_Part(last, None, right, sp.diff(right, x), after))
     return parts
-
-
-def _identifier(name: str) -> str:
-    return name if name.isidentifier() else "f"
 
 
 def _reach(part: Piece, x: sp.Symbol, end: sp.Expr | None, side: int) -> tuple[Any, sp.Expr | None, Fraction]:
@@ -233,13 +229,9 @@ def _reach(part: Piece, x: sp.Symbol, end: sp.Expr | None, side: int) -> tuple[A
     except Unexpandable:
         pass
     raise NoClosedForm(
-        f"the inverse of {problem_name(part)} has no closed form, and no straight tail",
+        f"the inverse of {str(part.expression)[:80]} has no closed form, and no straight tail",
         do="use rule='reciprocal' or 'reflect'",
     )
-
-
-def problem_name(part: Piece) -> str:
-    return str(part.expression)[:80]
 
 
 def _straight(part: _Part, x: sp.Symbol, slope: sp.Expr, side: int) -> list[_Part]:

@@ -32,6 +32,10 @@ class Problem:
     name: str = "f"
     parameters: tuple[sp.Symbol, ...] = ()
 
+    @property
+    def identifier(self) -> str:
+        return self.name if self.name.isidentifier() else "f"
+
     def value_at_zero(self) -> sp.Expr:
         """f(0), exact."""
         from ..antiderivative import exact_value

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sympy as sp
 
 from ... import functions as fn
-from ...errors import NotMonotone
+from ...errors import NoClosedForm, NotMonotone
 from ..antiderivative import integrate
+from ..balls import evaluate
 from ..moments import expectation
 from ..roots import rational
 from ..stabilise import stabilise
@@ -26,6 +27,11 @@ def oppose(problem: Problem) -> Opposed:
             f"the derivative of {problem.name[:80]} takes both signs: [{image.infimum.place}, {image.supremum.place}]",
             do="use rule='inverse' (which keeps to where f is steep) or 'reflect', or mode='split'",
         )
+    if image.period is not None:
+        raise NoClosedForm(
+            f"the integral of the reciprocal for {problem.name[:80]} oscillates for ever, with no closed form",
+            do="use rule='reflect'",
+        )
     sign = 1 if rising else -1
     bounded = fn.maximum(sign * problem.slope, problem.epsilon)
     shape = sp.Integer(1) / bounded
@@ -33,16 +39,25 @@ def oppose(problem: Problem) -> Opposed:
     after = expectation(shape**2, x)
     kappa = rational((before / after).sqrt(), 60)
     anchor = problem.anchored()
-    found = integrate(shape, x, (sp.Integer(0), sp.Integer(0)), f"reciprocal_{problem.name}")
+    found = integrate(shape, x, (sp.Integer(0), sp.Integer(0)), f"reciprocal_{problem.identifier}")
     expression = _scaled(found.expression, sign * kappa, anchor)
     constants = {"kappa": kappa, "eps": problem.epsilon}
     return Opposed(expression, stabilise(sign * kappa * shape), found.distance * abs(kappa), constants)
 
 
 def _scaled(g: sp.Expr, factor: sp.Expr, constant: sp.Expr) -> sp.Expr:
+    """factor * g + constant, with one rational constant at the end of each branch."""
     if isinstance(g, sp.Piecewise):
         return sp.Piecewise(*((_scaled(value, factor, constant), condition) for value, condition in g.args))
-    return stabilise(sp.expand_mul(factor * g) + constant)
+    terms = sp.Add.make_args(sp.expand_mul(factor * g) + constant)
+    number = sp.Add(*(term for term in terms if term.is_number))
+    rest = sp.Add(*(term for term in terms if not term.is_number))
+    merged = stabilise(rest + number)  # 1 - exp(-x), say, is one function
+    if number == 0 or not any(term.is_number for term in sp.Add.make_args(merged)):
+        return merged
+    if not number.is_Rational or number.q.bit_length() > 256:
+        number = rational(evaluate(number, {}, 150))
+    return stabilise(rest) + number
 
 
 RULE = Rule("reciprocal", "f*' = kappa / max(f', eps)", oppose)

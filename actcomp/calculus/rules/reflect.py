@@ -7,6 +7,7 @@ import sympy as sp
 from ... import functions as fn
 from ...errors import NoClosedForm, UnboundedImage
 from ..parametric import symbolic_hull
+from ..stabilise import WITHOUT_TANGENT
 from .problem import Opposed, Problem, Rule
 
 
@@ -26,7 +27,7 @@ def oppose(problem: Problem) -> Opposed:
     if image.slope_sum is not None and problem.anchor == "auto":
         return Opposed(-problem.with_parameters.xreplace({x: -x}), slope, constants={"s": s}, mirrored=True)
     c = problem.anchored() + problem.value_at_zero()
-    return Opposed(_line_minus(s * x + c, problem.with_parameters), slope, constants={"s": s, "c": c})
+    return Opposed(_line_minus(s * x + c, problem.with_parameters, x), slope, constants={"s": s, "c": c})
 
 
 def _with_parameters(problem: Problem) -> Opposed:
@@ -47,7 +48,8 @@ def _with_parameters(problem: Problem) -> Opposed:
         s = sum((_ordered(end) for end in hull), sp.Integer(0))
     c = problem.anchored() + problem.value_at_zero()
     slope = problem.image.sum - problem.slope
-    return Opposed(_line_minus(s * problem.x + c, problem.with_parameters), slope, constants={"s": s, "c": c})
+    star = _line_minus(s * problem.x + c, problem.with_parameters, problem.x)
+    return Opposed(star, slope, constants={"s": s, "c": c})
 
 
 def _ordered(end: sp.Expr) -> sp.Expr:
@@ -61,14 +63,31 @@ def _ordered(end: sp.Expr) -> sp.Expr:
     return first
 
 
-def _line_minus(line: sp.Expr, f: sp.Expr) -> sp.Expr:
+def _line_minus(line: sp.Expr, f: sp.Expr, x: sp.Symbol) -> sp.Expr:
     """line - f, inside the branches of a Piecewise, so that a linear branch stays one product."""
     if isinstance(f, sp.Piecewise):
-        return sp.Piecewise(*((_line_minus(line, value), condition) for value, condition in f.args))
+        return sp.Piecewise(*((_line_minus(line, value, x), condition) for value, condition in f.args))
     if isinstance(f, (fn.maximum, fn.minimum)):
         swapped = fn.minimum if isinstance(f, fn.maximum) else fn.maximum
-        return swapped(*(_line_minus(line, side) for side in f.args))
-    return sp.expand_mul(line - f)
+        return swapped(*(_line_minus(line, side, x) for side in f.args))
+    parts = [_tangent_and_rest(term, x) for term in sp.Add.make_args(sp.expand_mul(line - f))]
+    return sp.collect(sp.Add(*(tangent for tangent, _ in parts)), x) + sp.Add(*(rest for _, rest in parts))
+
+
+def _tangent_and_rest(term: sp.Expr, x: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
+    """A term of the sum as a line and the rest: alpha expm1(x) as alpha x and alpha expm1shrink(x).
+
+    The line may cancel at the parameters' defaults, and then without error. Without parameters stabilise sees to it.
+    """
+    if term.free_symbols != {x}:
+        for function in sp.Mul.make_args(term):
+            form = WITHOUT_TANGENT.get(type(function))
+            if form is not None:
+                u, factor = function.args[0], term / function
+                line = sp.expand_mul(factor * u)
+                if line.is_polynomial(x) and sp.degree(line, x) == 1 and line.coeff(x, 0) == 0:
+                    return line, factor * form(u)
+    return (term, sp.Integer(0)) if not term.has(sp.Function) else (sp.Integer(0), term)
 
 
 RULE = Rule("reflect", "f*' = m + M - f'", oppose)

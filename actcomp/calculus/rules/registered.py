@@ -34,7 +34,7 @@ def register_rule(
     def oppose(problem: Problem) -> Opposed:
         given = slope(problem.slope, problem.image)
         opposite = stabilise(_checked(name, given, problem.x))
-        found = integrate(opposite, problem.x, (sp.Integer(0), problem.anchored()), f"{name}_{problem.name}")
+        found = integrate(opposite, problem.x, (sp.Integer(0), problem.anchored()), f"{name}_{problem.identifier}")
         return Opposed(found.expression, opposite, found.distance)
 
     RULES[name] = Rule(name, summary or f"the rule {name}", oppose)
