@@ -25,6 +25,7 @@ from .monomials import (
 from .series import INFINITY, ZERO, Remainder, Series, constant, first_place, hull_beyond, magnitude_beyond, span_beyond
 
 HALF = arb(1) / 2
+_LARGEST = arb(2) ** 900
 _BY_GROWTH = cmp_to_key(compare)
 
 
@@ -112,8 +113,8 @@ class Arithmetic:
 
     def inside(self, low: arb, high: arb) -> Series:
         """A function of which only bounds are known."""
-        if not (low.is_finite() and high.is_finite()):
-            raise Unexpandable("unbounded oscillation")
+        if not (low > -_LARGEST and high < _LARGEST):
+            raise Unexpandable("an oscillation without bounds, or with enormous ones")
         middle = Fraction(round(float((low + high).mid()) * 2**29), 2**30)
         center = rational_ball(middle)
         rest = Remainder((low - center).lower(), (high - center).upper(), ONE)
@@ -211,7 +212,7 @@ class Arithmetic:
         parts = [constant(sp.log(coefficient))]
         if leading.power:
             parts.append(Series(((LOG, sp.Rational(leading.power.numerator, leading.power.denominator)),)))
-        parts += [Series(((Monomial((), power, 0), c),)) for power, c in leading.exponent]
+        parts += [Series(((Monomial((), power, Fraction(0)), c),)) for power, c in leading.exponent]
         return self.add(*parts, self.log1p(self.relative(series)))
 
     def log1p(self, small: Series) -> Series:
@@ -234,7 +235,7 @@ class Arithmetic:
                 power = Fraction(int(c.p), int(c.q))
             else:
                 exponent.append((monomial.power, c))
-        factor = Monomial(tuple(exponent), power, 0)
+        factor = Monomial(tuple(exponent), power, Fraction(0))
         middle = dict(series.terms).get(ONE, sp.Integer(0))
         small = series.without([ONE, *(m for m, _ in growing)])
         if small.settles():
@@ -254,9 +255,9 @@ class Arithmetic:
         self.small(self.relative(series), HALF)
         leading, coefficient = series.terms[0]
         if leading.exponent:
-            target = Monomial((), Fraction(2), 0)
+            target = Monomial((), Fraction(2), Fraction(0))
         elif leading.power:
-            target = Monomial((), leading.power if leading.logs >= 0 else leading.power / 2, 0)
+            target = Monomial((), leading.power if leading.logs >= 0 else leading.power / 2, Fraction(0))
         else:
             target = LOG
         least = (
@@ -264,8 +265,10 @@ class Arithmetic:
         )
         slope = rational_below(least)
         if target == LOG:
-            return Series((), Remainder(arb(0), arb(1), Monomial((), -Fraction(int(slope.p), int(slope.q)), 0)))
-        return Series((), Remainder(arb(0), arb(1), Monomial(((target.power, -slope),), Fraction(0), 0)))
+            return Series(
+                (), Remainder(arb(0), arb(1), Monomial((), -Fraction(int(slope.p), int(slope.q)), Fraction(0)))
+            )
+        return Series((), Remainder(arb(0), arb(1), Monomial(((target.power, -slope),), Fraction(0), Fraction(0))))
 
 
 def _within(size: arb, monomial: Monomial) -> Series:

@@ -53,6 +53,7 @@ _RANGES: dict[type, tuple[Any, Any]] = {
     fn.dsigmoid: (0, arb(1) / 4),
     fn.sech2: (0, 1),
     fn.tanh_softplus: (0, 1),
+    fn.one_minus_tanh_softplus: (0, 1),
     fn.dlog_tanh_softplus: (0, 1),
     fn.one_plus_sin2: (0, 2),
     fn.Phi: (0, 1),
@@ -311,6 +312,7 @@ def _signum(one: Expansion, u: Series) -> Series:
 _EVERYWHERE: dict[type, Callable[[Expansion, Series], Series]] = {
     sp.exp: lambda one, u: one.do.exp(u),
     fn.expm1: lambda one, u: one.do.subtract(one.do.exp(u), _ONE),
+    fn.expm1shrink: lambda one, u: one.do.subtract(one.do.subtract(one.do.exp(u), _ONE), u),
     sp.log: lambda one, u: one.do.log(u),
     fn.log1p: lambda one, u: one.do.log1p(u) if u.limit() == 0 else one.do.log(one.do.add(u, _ONE)),
     sp.Abs: _absolute,

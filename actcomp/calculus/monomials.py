@@ -23,6 +23,8 @@ _MORE_PRECISION = 424
 # How finely a monomial is bounded where it is not yet decreasing: by the ends of intervals that grow by this factor.
 _STEP = arb(9) / 8
 _MOST_STEPS = 800
+# SymPy's simplify can take minutes for larger numbers than this.
+_MOST_OPERATIONS = 60
 FURTHEST = Fraction(2) ** 64
 
 
@@ -35,27 +37,23 @@ class Monomial(NamedTuple):
 
     exponent: tuple[tuple[Fraction, sp.Expr], ...]
     power: Fraction
-    logs: int
+    logs: Fraction | int
 
     def times(self, other: Monomial) -> Monomial:
         return Monomial(_sum(self.exponent, other.exponent), self.power + other.power, self.logs + other.logs)
 
     def to_the(self, exponent: Fraction) -> Monomial:
-        """The power of it. Raises Unexpandable where log(t) would have a broken exponent."""
-        logs = self.logs * exponent
-        if logs.denominator != 1:
-            raise Unexpandable("a broken power of log(t)")
         factor = sp.Rational(exponent.numerator, exponent.denominator)
         powers = tuple((p, c * factor) for p, c in self.exponent) if exponent else ()
-        return Monomial(powers, self.power * exponent, int(logs))
+        return Monomial(powers, self.power * exponent, self.logs * exponent)
 
     def over(self, other: Monomial) -> Monomial:
         return self.times(other.to_the(Fraction(-1)))
 
 
-ONE = Monomial((), Fraction(0), 0)
-T = Monomial((), Fraction(1), 0)
-LOG = Monomial((), Fraction(0), 1)
+ONE = Monomial((), Fraction(0), Fraction(0))
+T = Monomial((), Fraction(1), Fraction(0))
+LOG = Monomial((), Fraction(0), Fraction(1))
 
 
 def _sum(
@@ -99,9 +97,13 @@ def sign_of(number: sp.Expr) -> int:
         if value < 0:
             return -1
     plain = fn.expand_definitions(number)
-    if sp.expand(plain) == 0 or any(sp.simplify(form) == 0 for form in (plain, plain.rewrite(sp.exp))):
+    if plain.count_ops() <= _MOST_OPERATIONS and (sp.expand(plain) == 0 or _simplifies_to_zero(plain)):
         return 0
     raise Unexpandable(f"whether {number} is 0")
+
+
+def _simplifies_to_zero(number: sp.Expr) -> bool:
+    return any(sp.simplify(form) == 0 for form in (number, number.rewrite(sp.exp)))
 
 
 @lru_cache(maxsize=65536)
@@ -121,7 +123,7 @@ def ball(number: sp.Expr) -> arb:
     return value if value > 0 or value < 0 else _ball(number, _MORE_PRECISION)
 
 
-def rational_ball(number: Fraction) -> arb:
+def rational_ball(number: Fraction | int) -> arb:
     return arb(fmpq(number.numerator, number.denominator))
 
 
@@ -141,7 +143,7 @@ def _between(monomial: Monomial, low: arb, high: arb) -> arb:
     result = total.exp()
     if monomial.logs:
         end = (high if monomial.logs > 0 else low).log()
-        result *= end**monomial.logs if monomial.logs > 0 else 1 / end**-monomial.logs
+        result *= end ** rational_ball(monomial.logs)
     return result
 
 
@@ -161,12 +163,14 @@ def _decreases_beyond(monomial: Monomial, place: arb) -> bool:
             falling = -slope
         leading = False
     if monomial.exponent:
-        rising += max(rational_ball(monomial.power), arb(0)) + max(monomial.logs, 0) / place.log()
+        rising += (
+            max(rational_ball(monomial.power), arb(0)) + rational_ball(max(monomial.logs, Fraction(0))) / place.log()
+        )
     elif monomial.power:
         falling = -rational_ball(monomial.power)
-        rising = max(monomial.logs, 0) / place.log()
+        rising = rational_ball(max(monomial.logs, Fraction(0))) / place.log()
     else:
-        falling = arb(-monomial.logs)
+        falling = -rational_ball(monomial.logs)
     return bool(rising < falling)
 
 
@@ -198,6 +202,9 @@ def least_beyond(monomial: Monomial, place: Fraction) -> arb:
 
 def rational_below(number: arb) -> sp.Rational:
     """A positive rational of few digits, at most 1/128 below the positive number."""
-    mantissa, exponent = math.frexp(float(number.lower()))
+    size = float(number.lower())
+    if not 2.0**-1000 < size < math.inf:
+        raise Unexpandable("a coefficient out of all proportion")
+    mantissa, exponent = math.frexp(size)
     found = Fraction(math.floor(mantissa * 2**8 - 2**-20)) * Fraction(2) ** (exponent - 8)
     return sp.Rational(found.numerator, found.denominator)

@@ -59,6 +59,13 @@ def _tanh_softplus(do: Arithmetic, u: Series, sign: int) -> Series:
     return _share(do, _polynomial(do, e, 0, 2, 1), _polynomial(do, e, 2, 2, 1))
 
 
+def _one_minus_tanh_softplus(do: Arithmetic, u: Series, sign: int) -> Series:
+    e = _decay(do, u, sign)
+    if sign > 0:
+        return _share(do, _polynomial(do, e, 0, 0, 2), _polynomial(do, e, 1, 2, 2))
+    return _share(do, constant(sp.Integer(2)), _polynomial(do, e, 2, 2, 1))
+
+
 def _dlog_tanh_softplus(do: Arithmetic, u: Series, sign: int) -> Series:
     e = _decay(do, u, sign)
     if sign > 0:
@@ -122,6 +129,7 @@ AT_INFINITY: dict[type, Callable[[Arithmetic, Series, int], Series]] = {
     fn.sech2: lambda do, u, sign: do.scale(_dsigmoid(do, u, sign, 2), sp.Integer(4)),
     fn.tanhshrink: lambda do, u, sign: do.subtract(u, _tanh(do, u, sign)),
     fn.tanh_softplus: _tanh_softplus,
+    fn.one_minus_tanh_softplus: _one_minus_tanh_softplus,
     fn.dlog_tanh_softplus: _dlog_tanh_softplus,
     sp.erf: _erf,
     sp.erfc: _erfc,

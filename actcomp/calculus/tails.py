@@ -32,7 +32,7 @@ class Term:
 
     coefficient: sp.Expr
     power: sp.Rational
-    logs: int
+    logs: sp.Rational
     exponent: tuple[tuple[sp.Rational, sp.Expr], ...]
 
 
@@ -50,7 +50,7 @@ class Tail:
     @cached_property
     def terms(self) -> tuple[Term, ...]:
         return tuple(
-            Term(c, _rational(m.power), m.logs, tuple((_rational(p), slope) for p, slope in m.exponent))
+            Term(c, _rational(m.power), _rational(m.logs), tuple((_rational(p), slope) for p, slope in m.exponent))
             for m, c in self.series.terms
         )
 
@@ -144,11 +144,11 @@ def dominates(a: Tail, b: Tail) -> int:
     return compare(left, right)
 
 
-def _rational(number: Fraction) -> sp.Rational:
+def _rational(number: Fraction | int) -> sp.Rational:
     return sp.Rational(number.numerator, number.denominator)
 
 
 def _in_x(monomial: Monomial) -> sp.Expr:
     x = sp.Symbol("x", positive=True)
     exponent = sp.Add(*(c * x ** _rational(p) for p, c in monomial.exponent))
-    return x ** _rational(monomial.power) * sp.log(x) ** monomial.logs * sp.exp(exponent)
+    return x ** _rational(monomial.power) * sp.log(x) ** _rational(monomial.logs) * sp.exp(exponent)
