@@ -20,9 +20,10 @@ from .balls import BallFunction
 
 PRECISION = 106
 _MORE_PRECISION = 424
-# How finely a monomial is bounded where it is not yet decreasing: by the ends of intervals that grow by this factor.
-_STEP = arb(9) / 8
-_MOST_STEPS = 800
+# How finely a monomial is bounded where it is not yet decreasing: over intervals on which its logarithm moves by about
+# 1/4, and, if that takes many, over longer ones.
+_LONGEST_STEP = arb(1) / 8
+_FINE_STEPS, _MOST_STEPS = 200, 600
 # SymPy's simplify can take minutes for larger numbers than this.
 _MOST_OPERATIONS = 60
 FURTHEST = Fraction(2) ** 64
@@ -174,6 +175,14 @@ def _decreases_beyond(monomial: Monomial, place: arb) -> bool:
     return bool(rising < falling)
 
 
+def _steepness(monomial: Monomial, place: arb) -> arb:
+    """About how fast the factors' logarithms move in log(t), together."""
+    total = abs(rational_ball(monomial.power)) + abs(rational_ball(monomial.logs)) / place.log()
+    for power, coefficient in monomial.exponent:
+        total += abs(ball(coefficient)) * rational_ball(power) * place ** rational_ball(power)
+    return total
+
+
 @lru_cache(maxsize=65536)
 def bound_beyond(monomial: Monomial, place: Fraction) -> arb:
     """An upper bound (exact ball) of it on [place, oo), place >= 2; infinite where it grows without bound."""
@@ -183,10 +192,11 @@ def bound_beyond(monomial: Monomial, place: Fraction) -> arb:
     with ctx.workprec(PRECISION):
         here = rational_ball(place).lower()
         best = arb(0)
-        for _ in range(_MOST_STEPS):
+        for index in range(_MOST_STEPS):
             if _decreases_beyond(monomial, here):
                 return max(best, value_at(monomial, here).upper())
-            after = (here * _STEP).upper()
+            step = min(_LONGEST_STEP, 1 / (4 * _steepness(monomial, here))) if index < _FINE_STEPS else _LONGEST_STEP
+            after = (here * (1 + step)).upper()
             best = max(best, _between(monomial, here, after).upper())
             here = after
     raise Unexpandable("a bound that begins too far out")
