@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
-from .functions import RealFunction
+from .functions import RealFunction, expand_definitions
 
 # What stands in a derivative's closed form for the node's argument and for the node itself.
 ARGUMENT = sp.Symbol("_u", real=True)
@@ -175,7 +175,7 @@ class certified_derivative(certified):
     @classmethod
     def definition(cls, *arguments: Any) -> sp.Expr:
         x, data, order = arguments
-        return data.closed_form(x, int(order))
+        return expand_definitions(data.closed_form(x, int(order)))
 
     @property
     def order(self) -> int:

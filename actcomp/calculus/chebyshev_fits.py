@@ -228,7 +228,7 @@ def _span(piece: Piece) -> Any:
 
 
 def _bound(defect: Callable[[Any], list[Any]], piece: Piece, quotient: bool = False) -> Any:
-    """A bound of |defect| over the piece, or of |defect / t|; ``defect`` gives Taylor coefficients at t, or on a ball."""
+    """A bound of |defect| over the piece, or of |defect / t|; ``defect`` gives Taylor coefficients at t or around."""
     return _bound_between(defect, piece.low - piece.centre, piece.high - piece.centre, quotient, 5)
 
 
