@@ -22,10 +22,17 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "compile": "api",
     "image": "api",
+    "moments": "api",
     "adversary": "api",
     "register_rule": "api",
+    "moments": "api",
+    "pair_chi": "api",
+    "Moment": "calculus.moments",
+    "Moments": "calculus.moments",
     "Adversary": "calculus.adversary",
     "DerivativeImage": "calculus.image",
+    "Moment": "calculus.moments",
+    "Moments": "calculus.moments",
     "show": "api",
     "verify": "api",
     "decompose": "api",
@@ -65,9 +72,16 @@ if TYPE_CHECKING:
     from .api import adversary as adversary
     from .api import compile as compile
     from .api import image as image
+    from .api import moments as moments
+    from .api import moments as moments
+    from .api import pair_chi as pair_chi
     from .api import register_rule as register_rule
+    from .calculus.moments import Moment as Moment
+    from .calculus.moments import Moments as Moments
     from .calculus.adversary import Adversary as Adversary
     from .calculus.image import DerivativeImage as DerivativeImage
+    from .calculus.moments import Moment as Moment
+    from .calculus.moments import Moments as Moments
     from .api import compile_pair as compile_pair
     from .api import decompose as decompose
     from .api import get_num_threads as get_num_threads

@@ -278,8 +278,8 @@ class Gaussian:
             parts = self._model(integrand, a, b, tolerances)
             if parts is None:
                 width = (b - a).upper()
-                if ends is not None and (a is low or b is high) and width < arb((1, -_NARROWEST)):
-                    sign = 1 if a is low else -1
+                sign = 0 if ends is None else 1 if a is ends.low.ball else -1 if b is ends.high.ball else 0
+                if ends is not None and sign and width < arb((1, -_NARROWEST)):
                     if sign not in borders:
                         borders[sign] = self._border(ends, sign)
                     parts = self._beside(borders[sign], width, tolerances)
