@@ -71,24 +71,21 @@ if TYPE_CHECKING:
     from .activation import activation as activation
     from .api import adversary as adversary
     from .api import compile as compile
-    from .api import image as image
-    from .api import moments as moments
-    from .api import moments as moments
-    from .api import pair_chi as pair_chi
-    from .api import register_rule as register_rule
-    from .calculus.moments import Moment as Moment
-    from .calculus.moments import Moments as Moments
-    from .calculus.adversary import Adversary as Adversary
-    from .calculus.image import DerivativeImage as DerivativeImage
-    from .calculus.moments import Moment as Moment
-    from .calculus.moments import Moments as Moments
     from .api import compile_pair as compile_pair
     from .api import decompose as decompose
     from .api import get_num_threads as get_num_threads
+    from .api import image as image
+    from .api import moments as moments
+    from .api import pair_chi as pair_chi
+    from .api import register_rule as register_rule
     from .api import set_num_threads as set_num_threads
     from .api import show as show
     from .api import verify as verify
+    from .calculus.adversary import Adversary as Adversary
     from .calculus.decompose import Decomposition as Decomposition
+    from .calculus.image import DerivativeImage as DerivativeImage
+    from .calculus.moments import Moment as Moment
+    from .calculus.moments import Moments as Moments
     from .catalog import CATALOG as CATALOG
     from .errors import ActcompError as ActcompError
     from .errors import ArgumentError as ArgumentError

@@ -5,7 +5,12 @@ What is rounded is for reading only; the expression itself keeps every digit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
+from sympy.printing.latex import LatexPrinter
+
+from . import functions as fn
 
 DIGITS = 12
 # An exact number stays as it is while its numerator and denominator have this many digits together ...
@@ -45,7 +50,20 @@ def text(expression: sp.Expr, digits: int = DIGITS) -> str:
 
 
 def latex(expression: sp.Expr, digits: int = DIGITS) -> str:
-    return str(sp.latex(rounded(expression, digits), full_prec=False))
+    plain = rounded(expression, digits)
+    plain = plain.replace(fn.expm1, lambda u: sp.exp(u) - 1).replace(fn.log1p, lambda u: sp.log(1 + u))
+    return str(_Latex({"full_prec": False}).doprint(plain))
+
+
+class _Latex(LatexPrinter):
+    """SymPy's printer, which takes the underscores and digits in the names of our functions for indices."""
+
+    _SYMBOLS = {"Phi": r"\Phi", "phi": r"\varphi", "maximum": r"\max", "minimum": r"\min"}
+
+    def _hprint_Function(self, func: str) -> str:
+        name = func.replace("_", r"\_")
+        known: Any = super()._hprint_Function(func) if name.isalpha() else None
+        return self._SYMBOLS.get(func) or str(known or rf"\operatorname{{{name}}}")
 
 
 def rows(expression: sp.Expr, digits: int = DIGITS) -> tuple[tuple[str, str], ...]:

@@ -44,7 +44,7 @@ LAYERS = {
         deferred=("catalog", "calculus", "reading"),
         outside=("sympy",),
     ),
-    "reading": Layer(outside=("sympy",)),
+    "reading": Layer(("functions",), outside=("sympy",)),
     "catalog": Layer(deferred=("activation",)),
     # mathematics
     "calculus": Layer(("errors", "functions", "certified"), outside=("sympy", "flint")),

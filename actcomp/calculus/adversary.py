@@ -15,7 +15,7 @@ import sympy as sp
 from flint import arb
 
 from ..activation import Activation
-from ..certified import certified
+from ..certified import PiecewisePolynomial, certified
 from ..errors import ArgumentError, UndecidedImage, UnsupportedExpression
 from .antiderivative import exact_value
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
@@ -59,6 +59,11 @@ class Adversary(Activation):
     warnings: tuple[str, ...] = ()
     decomposition: Decomposition | None = None
     terms: tuple[Adversary, ...] = ()
+
+    @property
+    def tables(self) -> tuple[PiecewisePolynomial, ...]:
+        """The piecewise polynomials in the formula, each with its ``ideal`` in words and its proved ``distance``."""
+        return tuple(sorted(self.expression.atoms(PiecewisePolynomial), key=lambda table: str(table.name)))
 
     def __repr__(self) -> str:
         return f"<Adversary {self} ({self.label}, {self.rule}, {self.mode})>"
