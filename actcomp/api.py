@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .calculus.adversary import Adversary
     from .calculus.decompose import Decomposition
     from .calculus.image import DerivativeImage
-    from .calculus.moments import Moments
     from .calculus.moments import Moment, Moments
     from .pair import AlternatingKernel
     from .program.program import Program
@@ -172,28 +171,6 @@ def image(
         return replace(found, symbolic=symbolic, parameters={p.name: float(p.default) for p in given.parameters})
 
     result: DerivativeImage = kept("image", given, {"window": ends}, make)
-    return result
-
-
-def moments(f: Any, q: float = 1.0, **parameters: float) -> Moments:
-    """E f(z), E f(z)**2, E f'(z), E f'(z)**2 for z ~ N(0, q), with the gain sqrt(q / E f**2) and the slope variance
-    chi(q) = q E f'**2 / E f**2; each a float with a proved error bound, at most 1e-10, relative where it is large.
-
-    ``f`` as for :func:`activation`, of one input; parameters are taken at their defaults, or at the numbers given by
-    keyword. ``q``: a positive number, taken exactly. Raises UnboundedImage where a moment is infinite, UndecidedImage,
-    UnsupportedExpression (several inputs, a function without gain).
-    """
-    given = _activation(f, None, parameters or None, None)
-    if isinstance(q, bool) or not hasattr(q, "__float__"):
-        raise ArgumentError(f"the variance q is {q!r:.60}", do="give a positive number, as in ac.moments(f, q=2.0)")
-
-    def make() -> Moments:
-        from .calculus.adversary import at_defaults
-        from .calculus.moments import gaussian_moments
-
-        return gaussian_moments(*at_defaults(given), float(q))
-
-    result: Moments = kept("moments", given, {"q": float(q).hex()}, make)
     return result
 
 

@@ -17,7 +17,7 @@ import sympy as sp
 from flint import arb, arb_series
 
 from .. import functions as fn
-from ..errors import UnboundedImage, UndecidedImage, UnsupportedExpression
+from ..errors import ArgumentError, UnboundedImage, UndecidedImage
 from .ball_nodes import Undecided, exact_ball
 from .balls import OutsideDomain, Singular, working
 from .derivative import differentiate
@@ -73,9 +73,12 @@ class Gaussian:
     """The expectations of some quantities of one function."""
 
     def __init__(self, f: sp.Expr, x: sp.Symbol, q: Fraction | float, quantities: Sequence[Quantity]) -> None:
-        exact = Fraction(q) if q == q and abs(q) != float("inf") else Fraction(0)
-        if exact <= 0:
-            raise UnsupportedExpression(f"the variance q is {q}", do="give a positive number")
+        try:
+            exact = Fraction(q)
+        except (TypeError, ValueError, OverflowError):  # text, not-a-number, infinity
+            exact = Fraction(0)
+        if exact <= 0 or isinstance(q, (bool, str)):
+            raise ArgumentError(f"the variance q is {q!r:.60}", do="give a positive number, as in ac.moments(f, q=2.0)")
         self.f, self.x, self.q, self.quantities = f, x, exact, quantities
         with working(_SINGULAR_PRECISION, 2):
             self.variance = exact_ball(exact)

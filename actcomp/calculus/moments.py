@@ -71,7 +71,7 @@ def gaussian_moments(f: sp.Expr, x: sp.Symbol, q: Fraction | float = 1) -> Momen
     """The moments of f(z), z ~ N(0, q). ``f`` depends on x alone.
 
     Raises UnboundedImage where E f**2 or E f'**2 is infinite, UndecidedImage where f's behaviour far out or at a
-    singular point is not known, UnsupportedExpression where f is 0 and has no gain, or q is not positive.
+    singular point is not known, UnsupportedExpression where f is 0 and has no gain, ArgumentError for a bad q.
     """
     mean, square, slope, slope_square = Gaussian(f, x, q, _ALL).expectations(relative=(1, 3))
     if not square > 0:
