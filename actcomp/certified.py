@@ -42,14 +42,15 @@ class PiecewisePolynomial(sp.Atom):
 
     ``pieces`` in order of x; ``pieces[middle - k]`` and ``pieces[middle + k]`` hold the numbers of either sign whose
     stretch is the k-th: ``stretch(x, cuts) - base``, everything nearer to 0 counting as 0.
-    ``derivative``: closed form in ARGUMENT and VALUE. ``orders``: how many derivatives of the polynomials are good
-    enough for kernels to read the closed form's off them. ``ideal``: in words, what the polynomials stand for.
+    ``derivative``: closed form in ARGUMENT and VALUE. ``smooth``: where the first and the second derivative of the
+    polynomials are good enough for kernels to read the closed form's off them: (from, to), or None for nowhere.
+    ``ideal``: in words, what the polynomials stand for.
     ``distance``: proved bound of |polynomial - ideal| on [low, high]; ``relative``: the same in units of
     max(|ideal|, |x ideal'(x)|), inf where that is not bounded.
     """
 
     __slots__ = (
-        "name", "pieces", "cuts", "base", "middle", "derivative", "orders", "ideal", "distance", "relative", "digest"
+        "name", "pieces", "cuts", "base", "middle", "derivative", "smooth", "ideal", "distance", "relative", "digest"
     )  # fmt: skip
 
     is_number = True
@@ -62,16 +63,16 @@ class PiecewisePolynomial(sp.Atom):
         base: int,
         middle: int,
         derivative: sp.Expr,
-        orders: int,
+        smooth: tuple[tuple[Fraction, Fraction] | None, ...],
         ideal: str,
         distance: float,
         relative: float,
     ) -> PiecewisePolynomial:
         self = super().__new__(cls)
         self.name, self.pieces, self.cuts, self.base, self.middle = name, pieces, cuts, base, middle
-        self.derivative, self.orders, self.ideal = derivative, orders, ideal
+        self.derivative, self.smooth, self.ideal = derivative, smooth, ideal
         self.distance, self.relative = distance, relative
-        content = repr((name, pieces, cuts, base, middle, sp.srepr(derivative), orders, ideal, distance, relative))
+        content = repr((name, pieces, cuts, base, middle, sp.srepr(derivative), smooth, ideal, distance, relative))
         self.digest = hashlib.sha256(content.encode()).hexdigest()
         return self
 
@@ -100,6 +101,12 @@ class PiecewisePolynomial(sp.Atom):
         distance = max(0, stretch(abs(x), self.cuts) - self.base)
         place = self.middle - distance if x < 0 else self.middle + distance
         return min(max(place, 0), len(self.pieces) - 1)
+
+    def smooth_on(self, order: int) -> tuple[Fraction, Fraction] | None:
+        """Where the derivative of this order may be read off the polynomials."""
+        if order == 0:
+            return self.low, self.high
+        return self.smooth[order - 1] if order <= len(self.smooth) else None
 
     def closed_form(self, argument: sp.Expr, order: int) -> sp.Expr:
         """The derivative of this order, 1 or more, in known functions of the argument and certified(argument, self)."""

@@ -102,10 +102,22 @@ def _construct(
         raise Unproved(f"the distance proved is {distance:.1e}")
     pieces = tuple(fit.piece for fit in fits)
     relative = max(fit.relative for fit in fits)
-    orders = min(fit.orders for fit in fits)
+    smooth = tuple(_smooth(fits, layout.holding(source.anchor), order) for order in (1, 2))
     return PiecewisePolynomial(
-        name, pieces, layout.cuts, layout.base, layout.middle, slope, orders, ideal, distance, relative
+        name, pieces, layout.cuts, layout.base, layout.middle, slope, smooth, ideal, distance, relative
     )
+
+
+def _smooth(fits: list[Fit], start: int, order: int) -> tuple[Fraction, Fraction] | None:
+    """The range of the pieces around the start whose derivatives of this order serve kernels."""
+    if fits[start].orders < order:
+        return None
+    first = last = start
+    while first > 0 and fits[first - 1].orders >= order:
+        first -= 1
+    while last < len(fits) - 1 and fits[last + 1].orders >= order:
+        last += 1
+    return fits[first].piece.low, fits[last].piece.high
 
 
 def _fit_all(source: Fits, layout: Layout, deadline: float) -> list[Fit]:

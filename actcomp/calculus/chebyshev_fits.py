@@ -24,7 +24,7 @@ TERMS = 36  # of Taylor series; what they leave out is part of the defect that i
 _ACCURACY = 2.0**-61
 # By how much differentiating may magnify what is cut off, T_n above all: n**2 and n**2 (n**2 - 1) / 3.
 _MAGNIFIED = (1.0, 2.0**9, 2.0**16)
-_FINEST = 2.0**-170  # no error below this part of the function is asked for; derivatives that need it are left out
+_FINEST = 2.0**-150  # no error below this part of f is asked for; where a derivative needs it, it is not read off
 _COEFFICIENT_BITS = 140
 _DEGREE = 20  # pieces are cut finer until none needs more
 _MARGIN = Fraction(1, 1 << 36)  # how far beyond the values of the polynomials the slope of h is enclosed
