@@ -154,6 +154,15 @@ class dlog_tanh_softplus(RealFunction):
     """
 
     @classmethod
+class dtanh_softplus(RealFunction):
+    """The derivative of tanh_softplus: 4 e (1 + e) / (1 + (1 + e)**2)**2 with e = exp(x)."""
+
+    @classmethod
+    def definition(cls, x: Any) -> sp.Expr:
+        e = sp.exp(x)
+        return 4 * e * (1 + e) / (1 + (1 + e) ** 2) ** 2
+
+
     def definition(cls, x: Any) -> sp.Expr:
         e = sp.exp(x)
         return 4 * (1 + e) / ((e**2 + 2 * e + 2) * (e + 2))

@@ -50,6 +50,20 @@ def _tanh_softplus(value: Any) -> Any:
     return growth / (growth + 2)
 
 
+def _one_minus_tanh_softplus(value: Any) -> Any:
+    decayed, positive = _negative_half(value)
+    if positive:
+        return 2 * decayed**2 / (1 + 2 * decayed + 2 * decayed**2)
+    return 2 / (decayed * (decayed + 2) + 2)
+
+
+def _dtanh_softplus(value: Any) -> Any:
+    decayed, positive = _negative_half(value)
+    if positive:
+        return 4 * decayed**2 * (1 + decayed) / (1 + 2 * decayed + 2 * decayed**2) ** 2
+    return 4 * decayed * (1 + decayed) / (decayed * (decayed + 2) + 2) ** 2
+
+
 def _dlog_tanh_softplus(value: Any) -> Any:
     decayed, positive = _negative_half(value)
     if positive:
@@ -77,6 +91,7 @@ UNARY: dict[type, Callable[[Any], Any]] = {
     sp.sinh: lambda v: (v.exp() - (-v).exp()) / 2,
     sp.cosh: lambda v: (v.exp() + (-v).exp()) / 2,
     fn.expm1: lambda v: v.exp() - 1,
+    fn.expm1shrink: lambda v: v.exp() - 1 - v,
     fn.sigmoid: _sigmoid,
     fn.dsigmoid: _dsigmoid,
     fn.softplus: _softplus,
@@ -84,6 +99,8 @@ UNARY: dict[type, Callable[[Any], Any]] = {
     fn.sech2: _sech2,
     fn.tanhshrink: lambda v: v - _tanh(v),
     fn.tanh_softplus: _tanh_softplus,
+    fn.one_minus_tanh_softplus: _one_minus_tanh_softplus,
+    fn.dtanh_softplus: _dtanh_softplus,
     fn.one_plus_sin2: lambda value: 1 + (2 * value).sin(),
     fn.dlog_tanh_softplus: _dlog_tanh_softplus,
     fn.Phi: _normal_tail,

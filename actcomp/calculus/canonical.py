@@ -77,6 +77,7 @@ _HALVES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (fn.tanhshrink, lambda node: node.args[0] - sp.tanh(node.args[0])),
     (fn.expm1shrink, lambda node: fn.expm1(node.args[0]) - node.args[0]),
     (fn.one_minus_tanh_softplus, lambda node: 1 - fn.tanh_softplus(node.args[0])),
+    (fn.dtanh_softplus, lambda node: fn.tanh_softplus(node.args[0]) * fn.dlog_tanh_softplus(node.args[0])),
     (fn.dsigmoid, lambda node: fn.sigmoid(node.args[0]) * fn.sigmoid(-node.args[0])),
     (fn.logsigmoid, lambda node: -fn.softplus(-node.args[0])),
     (fn.sech2, lambda node: 4 * fn.sigmoid(2 * node.args[0]) * fn.sigmoid(-2 * node.args[0])),

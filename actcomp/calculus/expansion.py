@@ -54,6 +54,7 @@ _RANGES: dict[type, tuple[Any, Any]] = {
     fn.sech2: (0, 1),
     fn.tanh_softplus: (0, 1),
     fn.one_minus_tanh_softplus: (0, 1),
+    fn.dtanh_softplus: (0, 1),
     fn.dlog_tanh_softplus: (0, 1),
     fn.one_plus_sin2: (0, 2),
     fn.Phi: (0, 1),

@@ -111,6 +111,8 @@ def respelled(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
             return up * (up + 2) / (up * (up + 2) + 2)
         if isinstance(node, fn.one_minus_tanh_softplus):
             return 2 / (up * (up + 2) + 2)
+        if isinstance(node, fn.dtanh_softplus):
+            return 4 * up * (up + 1) / (up * (up + 2) + 2) ** 2
         if isinstance(node, fn.dlog_tanh_softplus):
             return 4 * (1 + up) / ((up**2 + 2 * up + 2) * (up + 2))
         if isinstance(node, fn.expm1):
@@ -127,8 +129,8 @@ def respelled(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
 
     known = (
         fn.softplus, fn.logsigmoid, fn.Phi, sp.erfc, fn.phi, fn.one_plus_sin2, fn.sigmoid, fn.dsigmoid, sp.tanh,
-        fn.sech2, fn.tanhshrink, fn.tanh_softplus, fn.one_minus_tanh_softplus, fn.dlog_tanh_softplus, fn.expm1,
-        fn.expm1shrink, fn.log1p, fn.sinh, fn.cosh, fn.atanh,
+        fn.sech2, fn.tanhshrink, fn.tanh_softplus, fn.one_minus_tanh_softplus, fn.dtanh_softplus,
+        fn.dlog_tanh_softplus, fn.expm1, fn.expm1shrink, fn.log1p, fn.sinh, fn.cosh, fn.atanh,
     )  # fmt: skip
     return expression.replace(lambda node: isinstance(node, known), visit)
 

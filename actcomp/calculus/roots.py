@@ -119,7 +119,7 @@ _VALUES: dict[type, tuple[Any, Any]] = {
 }
 _POSITIVE = (
     sp.exp, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.one_minus_tanh_softplus,
-    fn.dlog_tanh_softplus, fn.Phi, fn.phi, sp.erfc,
+    fn.dtanh_softplus, fn.dlog_tanh_softplus, fn.Phi, fn.phi, sp.erfc,
 )  # fmt: skip
 # F(u) = 0 where u = 0 alone
 _THROUGH_ZERO = (sp.tanh, sp.atan, sp.erf, fn.expm1, fn.log1p, fn.tanhshrink, fn.expm1shrink)

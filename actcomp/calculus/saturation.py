@@ -66,6 +66,13 @@ def _one_minus_tanh_softplus(do: Arithmetic, u: Series, sign: int) -> Series:
     return _share(do, constant(sp.Integer(2)), _polynomial(do, e, 2, 2, 1))
 
 
+def _dtanh_softplus(do: Arithmetic, u: Series, sign: int) -> Series:
+    e = _decay(do, u, sign)
+    above, below = ((0, 0, 4, 4), (1, 2, 2)) if sign > 0 else ((0, 4, 4), (2, 2, 1))
+    bottom = _polynomial(do, e, *below)
+    return _share(do, _polynomial(do, e, *above), do.multiply(bottom, bottom))
+
+
 def _dlog_tanh_softplus(do: Arithmetic, u: Series, sign: int) -> Series:
     e = _decay(do, u, sign)
     if sign > 0:
@@ -130,6 +137,7 @@ AT_INFINITY: dict[type, Callable[[Arithmetic, Series, int], Series]] = {
     fn.tanhshrink: lambda do, u, sign: do.subtract(u, _tanh(do, u, sign)),
     fn.tanh_softplus: _tanh_softplus,
     fn.one_minus_tanh_softplus: _one_minus_tanh_softplus,
+    fn.dtanh_softplus: _dtanh_softplus,
     fn.dlog_tanh_softplus: _dlog_tanh_softplus,
     sp.erf: _erf,
     sp.erfc: _erfc,

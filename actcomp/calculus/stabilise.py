@@ -144,6 +144,8 @@ _CONSTANT_PLUS: dict[type, dict[int, Callable[[Any], Any]]] = {
     fn.Phi: {-1: lambda u: fn.Phi(-u)},
     sp.cos: {-1: lambda u: 2 * sp.sin(u / 2) ** 2, 1: lambda u: 2 * sp.cos(u / 2) ** 2},
     fn.sech2: {-1: lambda u: sp.tanh(u) ** 2},
+    fn.dsigmoid: {-4: lambda u: sp.tanh(u / 2) ** 2},
+    fn.tanh_softplus: {-1: fn.one_minus_tanh_softplus},
 }
 
 
@@ -166,14 +168,66 @@ def constant_plus_function(node: sp.Add) -> Any:
     return None
 
 
-def linear_minus_tanh(node: sp.Add) -> Any:
-    """k u - k tanh(u) = k tanhshrink(u)."""
+# g between 0 and 1 -> 1 - g(u)
+_COMPLEMENTS: dict[type, Callable[[Any], Any]] = {
+    fn.sigmoid: lambda u: fn.sigmoid(-u),
+    fn.Phi: lambda u: fn.Phi(-u),
+    fn.tanh_softplus: fn.one_minus_tanh_softplus,
+}
+
+
+def constant_near_saturation(node: sp.Add) -> Any:
+    """a - c g(u) = (a - c) + c (1 - g(u)) for a/c in (1/2, 2): there it may cancel where g comes close to 1."""
+    constant = next((term for term in node.args if term.is_Rational), None)
+    if constant is None:
+        return None
     for term in node.args:
         coefficient, function = term.as_coeff_Mul()
-        if isinstance(function, sp.tanh):
-            linear = -coefficient * function.args[0]
+        form = _COMPLEMENTS.get(type(function))
+        if form is None or not coefficient.is_Rational:
+            continue
+        total = constant + coefficient
+        if abs(total) < min(abs(constant), abs(coefficient)):
+            return node - constant - term + total - coefficient * form(function.args[0])
+    return None
+
+
+# g -> g(u) - u, which u cancels near 0
+WITHOUT_TANGENT: dict[type, Callable[[Any], Any]] = {
+    sp.tanh: lambda u: -fn.tanhshrink(u),
+    fn.expm1: fn.expm1shrink,
+}
+_WITH_TANGENT: dict[type, tuple[int, Callable[[Any], Any]]] = {
+    fn.tanhshrink: (-1, sp.tanh),
+    fn.expm1shrink: (1, fn.expm1),
+}
+
+
+def function_minus_tangent(node: sp.Add) -> Any:
+    """k u - k tanh(u) = k tanhshrink(u); k expm1(u) - k u = k expm1shrink(u)."""
+    for term in node.args:
+        for function in sp.Mul.make_args(term):
+            form = WITHOUT_TANGENT.get(type(function))
+            if form is None:
+                continue
+            u, coefficient = function.args[0], term / function
+            linear = -coefficient * u
             if linear in node.args:
-                return node - term - linear - coefficient * fn.tanhshrink(function.args[0])
+                return node - term - linear + coefficient * form(u)
+    return None
+
+
+def tangent_plus_rest(node: sp.Add) -> Any:
+    """k u + k expm1shrink(u) = k expm1(u); k u - k tanhshrink(u) = k tanh(u): far from 0 these cancel."""
+    for term in node.args:
+        for function in sp.Mul.make_args(term):
+            if type(function) not in _WITH_TANGENT:
+                continue
+            sign, whole = _WITH_TANGENT[type(function)]
+            u, coefficient = function.args[0], sign * term / function
+            linear = coefficient * u
+            if linear in node.args:
+                return node - term - linear + coefficient * whole(u)
     return None
 
 
@@ -223,8 +277,8 @@ def number_into_polynomial(node: sp.Mul) -> Any:
 
 # Functions that decay, so that a product with them cannot overflow by having them outside.
 DECAYING = (
-    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.dlog_tanh_softplus, fn.Phi,
-    fn.phi,
+    sp.exp, sp.erfc, fn.sigmoid, fn.dsigmoid, fn.softplus, fn.sech2, fn.tanh_softplus, fn.one_minus_tanh_softplus,
+    fn.dtanh_softplus, fn.dlog_tanh_softplus, fn.Phi, fn.phi,
 )  # fmt: skip
 
 
@@ -261,7 +315,9 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (fn.log1p, log1p_of_exp),
     (sp.tanh, tanh_of_softplus),
     (sp.Add, constant_plus_function),
-    (sp.Add, linear_minus_tanh),
+    (sp.Add, function_minus_tangent),
+    (sp.Add, tangent_plus_rest),
+    (sp.Add, constant_near_saturation),
     (sp.Add, one_plus_double_sine),
     (sp.Mul, number_into_polynomial),
     (sp.Mul, times_own_sign),

@@ -212,6 +212,7 @@ def _shared_words(m: Any) -> dict[str, Callable[..., Any]]:
         "Not": m.logical_not,
         "sech2": lambda x: 1 - m.tanh(x) ** 2,
         "tanhshrink": lambda x: x - m.tanh(x),
+        "expm1shrink": lambda x: m.expm1(x) - x,
         "one_plus_sin2": lambda x: 1 + m.sin(2 * x),
         "phi": lambda x: normal * m.exp(-0.5 * x * x),
     }
@@ -223,6 +224,8 @@ def _with_logistic(words: dict[str, Callable[..., Any]]) -> Words:
         "logsigmoid": lambda x: -softplus(-x),
         "dsigmoid": lambda x: sigmoid(x) * sigmoid(-x),
         "tanh_softplus": lambda x: tanh(softplus(x)),
+        "one_minus_tanh_softplus": lambda x: 1 - tanh(softplus(x)),
+        "dtanh_softplus": lambda x: (1 - tanh(softplus(x)) ** 2) * sigmoid(x),
         "dlog_tanh_softplus": lambda x: (1 / tanh(softplus(x)) - tanh(softplus(x))) * sigmoid(x),
     }
 

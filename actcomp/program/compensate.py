@@ -89,18 +89,26 @@ def log_slope_pair(u: Value) -> Pair:
     return _near_one(select(u < 0.0, 1.0, call("dlog_tanh_softplus", u)), call("dlog_tanh_softplus_rest", u))
 
 
+def by_rest(name: str) -> Callable[[Value], Pair]:
+    """A function with its rest, a row of its own."""
+    return lambda u: (u.builder.call(name, u), u.builder.call(f"{name}_rest", u))
+
+
 def _near_one(head: Value, rest: Value) -> Pair:
     """head - rest with the rounding error, for abs(rest) <= abs(head)."""
     total = head - rest
     return total, (head - total) - rest
 
 
-# Functions that come close to 1: as a float they lose what their distance from it has to say.
+# Functions that come close to 1: as a float they lose what their distance from it has to say. The last two are what
+# mish cancels with in s x - mish(x).
 SATURATING: dict[type, Callable[[Value], Pair]] = {
     fn.sigmoid: sigmoid_pair,
     sp.tanh: tanh_pair,
     fn.tanh_softplus: tanh_softplus_pair,
     fn.dlog_tanh_softplus: log_slope_pair,
+    fn.one_minus_tanh_softplus: by_rest("one_minus_tanh_softplus"),
+    fn.dtanh_softplus: by_rest("dtanh_softplus"),
 }
 
 

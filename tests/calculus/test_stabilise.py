@@ -36,9 +36,22 @@ SPELLINGS = {
     "constant_plus_function": [
         1 - sp.exp(x), sp.exp(x) - 1, 3 * sp.exp(x) - 3, 1 + sp.tanh(x), 2 - 2 * sp.tanh(x), 1 - sp.erf(x),
         (1 + sp.erf(x / sp.sqrt(2))) / 2, 1 - fn.sigmoid(x), 1 - fn.Phi(x), 1 - sp.cos(x), 1 + sp.cos(x),
-        1 - sp.tanh(x) ** 2, 1 - fn.sech2(x), y + 1 - sp.exp(x),
+        1 - sp.tanh(x) ** 2, 1 - fn.sech2(x), y + 1 - sp.exp(x), sp.Rational(1, 4) - fn.dsigmoid(x),
+        8 * fn.dsigmoid(-x) - 2, 1 - fn.tanh_softplus(x), 3 * fn.tanh_softplus(-x) - 3 + y,
     ],
-    "linear_minus_tanh": [x - sp.tanh(x), 2 * x - 2 * sp.tanh(x) + y, sp.tanh(3 * x) - 3 * x],
+    "function_minus_tangent": [
+        x - sp.tanh(x), 2 * x - 2 * sp.tanh(x) + y, sp.tanh(3 * x) - 3 * x, y * x - y * sp.tanh(x),
+        sp.exp(x) - 1 - x, 3 * fn.expm1(x) - 3 * x, x / 2 - fn.expm1(x) / 2, y + fn.expm1(-x) + x,
+        y * fn.expm1(2 * x) - 2 * x * y,
+    ],
+    "tangent_plus_rest": [
+        fn.expm1shrink(x) + x, y - 3 * fn.expm1shrink(x) - 3 * x, y * fn.expm1shrink(2 * x) + 2 * x * y,
+        x - fn.tanhshrink(x), 2 * fn.tanhshrink(x) - 2 * x + y,
+    ],
+    "constant_near_saturation": [
+        sp.Rational(97, 100) - fn.tanh_softplus(x), sp.Rational(3, 2) - fn.sigmoid(x), 2 * fn.Phi(x) - 3 + y,
+        sp.Rational(4, 5) * fn.tanh_softplus(-x) - 1,
+    ],
     "one_plus_double_sine": [
         1 + 2 * sp.sin(x) * sp.cos(x), 1 - 2 * sp.sin(x) * sp.cos(x), 3 + 6 * sp.sin(x) * sp.cos(x) + y,
     ],

@@ -44,6 +44,7 @@ class Case:
 UNARY = {
     "exp": Case(lambda x: x.exp(), -INF, (-104.0, 89.0)),
     "expm1": Case(lambda x: x.expm1(), -INF, (-3.0, 3.0)),
+    "expm1shrink": Case(lambda x: x.expm1() - x, -INF, (-3.0, 3.0)),
     "log": Case(lambda x: x.log(), 0.0, (0.3, 4.0)),
     "log1p": Case(lambda x: x.log1p(), -1.0, (-1.0, 3.0)),
 }
@@ -114,6 +115,7 @@ def test_power_error_within_bound(type_: str) -> None:
 TABLES = {
     "exp": (exponential.EXP, exponential.LN2),
     "expm1": (exponential.EXPM1, exponential.LN2),
+    "expm1shrink": (exponential.EXPM1, exponential.LN2),
     "log": (logarithm.LOG, logarithm.LN2_SHORT),
     "log1p": (logarithm.LOG, logarithm.LN2_SHORT),
     "pow": (power.ATANH, power.THIRD, logarithm.LN2_SHORT),
@@ -142,6 +144,7 @@ def test_bound_notices_a_wrong_coefficient(name: str, which: int, type_: str, mo
 SPECIAL = {
     "exp": {NAN: NAN, INF: INF, -INF: 0.0, 0.0: 1.0, 1e30: INF, -1e30: 0.0, 5e-324: 1.0},
     "expm1": {NAN: NAN, INF: INF, -INF: -1.0, 0.0: 0.0, 1e30: INF, -1e30: -1.0},
+    "expm1shrink": {NAN: NAN, INF: INF, -INF: INF, 0.0: 0.0, 1e30: INF, -1e30: 1e30},
     "log": {NAN: NAN, INF: INF, -INF: NAN, 0.0: -INF, 1.0: 0.0, -1.0: NAN, -1e-40: NAN, -1e30: NAN},
     "log1p": {NAN: NAN, INF: INF, -INF: NAN, 0.0: 0.0, -1.0: -INF, -1.5: NAN, -1e30: NAN},
 }
@@ -164,7 +167,7 @@ def test_special_values(name: str, type_: str) -> None:
         for x in (0.0, -0.0, tiny, -tiny):
             assert_same(evaluate(program, x), x, f"{name}({x})")
     minus_zero = evaluate(program, -0.0)
-    assert_same(minus_zero, {"exp": 1.0, "log": -INF}.get(name, -0.0), f"{name}(-0)")
+    assert_same(minus_zero, {"exp": 1.0, "expm1shrink": 0.0, "log": -INF}.get(name, -0.0), f"{name}(-0)")
 
 
 @pytest.mark.parametrize("type_", TYPES)

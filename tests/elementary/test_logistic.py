@@ -23,11 +23,12 @@ from oracle import (
 
 from actcomp.program.builder import Builder
 from actcomp.program.elementary import exponential, hyperbolic, logarithm, logistic
+from actcomp.program.elementary import gate as gates
 from actcomp.program.elementary.generate.recipes import recipes
 from actcomp.program.elementary.registry import SCALE
 from actcomp.program.primitives import NUMPY_TYPE
 
-ROWS = {row.name: row for module in (logistic, hyperbolic) for row in module.ROWS}
+ROWS = {row.name: row for module in (logistic, gates, hyperbolic) for row in module.ROWS}
 TYPES = ("f32", "f64")
 INF, NAN = math.inf, math.nan
 # Beyond this magnitude all results are subnormal, zero, or their limit.
@@ -59,6 +60,14 @@ def gate_complement(x: Any) -> Any:
 
 
 
+def gate_rest(x: Any) -> Any:
+    return 2 / (1 + (1 + x.exp()) ** 2)
+
+
+def gate_slope(x: Any) -> Any:
+    return gate_complement(x) * s(x)
+
+
 def log_slope(x: Any) -> Any:
     return gate_complement(x) * s(x) / gate(x)
 
@@ -78,6 +87,8 @@ CASES = {
     "tanhshrink": Case(lambda x: x - x.tanh(), lambda x: x.tanh() ** 2, (-INF, -0.0, 0.0, INF), "odd"),
     "tanh_softplus": Case(gate, lambda x: gate_complement(x) * s(x), (0.0, 0.6, 0.6, 1.0)),
     "dlog_tanh_softplus": Case(log_slope, log_slope_slope, (1.0, 8 / 15, 8 / 15, 0.0)),
+    "one_minus_tanh_softplus": Case(gate_rest, gate_slope, (1.0, 0.4, 0.4, 0.0)),
+    "dtanh_softplus": Case(gate_slope, lambda x: gate_slope(x) * (s(-x) - 2 * gate(x) * s(x)), (0.0, 0.32, 0.32, 0.0)),
 }
 
 
@@ -239,6 +250,23 @@ def test_functions_share_quotients(names: tuple[str, ...], divisions: int) -> No
 @pytest.mark.parametrize("name", ROWS)
 def test_float32_uses_no_float64(name: str) -> None:
     assert {operation.type for operation in program_of(ROWS[name].lower, "f32").operations} <= {"f32", "i32", "b"}
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_the_rests_of_the_gate_belong_to_one_exponential(type_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their rests 2/D and 4N/D**2 are of one e far beyond the last bit, though not of exp(x)."""
+    monkeypatch.setattr(flint.ctx, "prec", 300)
+    x = np.random.default_rng(11).uniform(-2.0, 6.0, 3_000).astype(NUMPY_TYPE[type_])
+    values = {
+        name: evaluate(program_of(ROWS[name].lower, type_), x)
+        for name in ("one_minus_tanh_softplus", "one_minus_tanh_softplus_rest", "dtanh_softplus", "dtanh_softplus_rest")
+    }
+    worst = 0.0
+    for head, rest, slope, slope_rest in zip(*(column.tolist() for column in values.values()), strict=True):
+        d = 2 / (flint.arb(head) + flint.arb(rest))
+        e = (d - 1).sqrt() - 1
+        worst = max(worst, float(abs(4 * e * (1 + e) / d**2 / (flint.arb(slope) + flint.arb(slope_rest)) - 1)))
+    assert worst < {"f32": 2.0**-42, "f64": 2.0**-99}[type_]
 
 
 OWN_RECIPES = {name: make for name, make in recipes().items() if name.split(".")[0] in ("logistic", "hyperbolic")}

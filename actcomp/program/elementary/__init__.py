@@ -14,6 +14,7 @@ MODULES = (
     "logarithm",
     "power",
     "logistic",
+    "gate",
     "hyperbolic",
     "normal",
     "error_functions",

@@ -131,6 +131,26 @@ def expm1_core(x: Value) -> Value:
     return first + fma(power, tail, rest)
 
 
+def expm1shrink(x: Value, scale: int = 0) -> Value:
+    """exp(x) - 1 - x for every x, never below 0.
+
+    As in expm1, 2**n - 1 + 2**n * high is a float and its known error; x is taken from the float, without error where
+    that cancels, and is the float itself where n = 0. What remains is high**2 (1/2 + ...), with the square's error.
+    """
+    low, high_end = EXPM1_USUAL[x.type]
+    turns, high, _ = reduce_exponential(x.builder.const(low, x.type).maximum(x))
+    power = power_of_two(turns)
+    offset = power - 1.0
+    first = fma(power, high, offset)
+    rest = fma(power, high, offset - first)
+    square = high * high
+    p = horner(high, EXPM1[x.type])
+    lost = (turns - LAYOUT[x.type].magic) * -LN2[x.type][1]  # r is high + lost
+    tail = fma(square, p, fma(fma(high, high, -square), p, lost * (1.0 + high)))
+    usual = (first - x) + fma(power, tail, rest)
+    return rare(x > high_end, usual, _expm1_large(x, shrink=True))
+
+
 def with_sign_of(y: Value, x: Value) -> Value:
     """y with the sign of x, for y not negative where x is not: gives functions with f(0) = 0 their -0."""
     return (y.bits() | (x.bits() & LAYOUT[x.type].sign_bit)).as_float()
@@ -143,12 +163,14 @@ def expm1(x: Value) -> Value:
     return with_sign_of(rare(x > high, usual, _expm1_large(x)), x)
 
 
-def _expm1_large(x: Value) -> Value:
-    """exp(x) - 1 for x > 10: 2**n (exp(r) - 2**-n)."""
+def _expm1_large(x: Value, shrink: bool = False) -> Value:
+    """exp(x) - 1 for x > 10: 2**n (exp(r) - 2**-n); or exp(x) - 1 - x, by 2**-n (1 + x)."""
     layout = LAYOUT[x.type]
     turns, high, r = reduce_exponential(clamp(x, 0.0, (layout.bias + 2) * math.log(2)))
     p = high + expm1_tail(turns, r)
     inverse = (((layout.magic_bits + layout.bias) - turns.bits()) << layout.mantissa_bits).as_float()
+    if shrink:
+        inverse = inverse * (1.0 + x)
     inverse = select(x > layout.mantissa_bits + 20.0, 0.0, inverse)  # beyond, it is far below the last place
     return scale_in_two_steps(1.0 + (p - inverse), turns)
 
@@ -158,6 +180,9 @@ def exp(x: Value, scale: int = 0) -> Value:
     return exp_core(x, scale=scale)
 
 
+EXPM1_HARD = (
+    0.0, -0.34657359, 0.34657359, -1.03972077, -17.33, -18.0, 16.5, 36.5, -37.43, -38.0, 88.73, 709.79,
+)  # fmt: skip
 
 ROWS = (
     Elementary(
@@ -171,19 +196,12 @@ ROWS = (
         "expm1",
         lambda x, scale=0: expm1(x),
         bound_ulps={"f32": 1.0, "f64": 1.25},  # worst found: 0.888 in 50 million; 1.068 (at 0.3598) in 1.6 million
-        hard_points=(
-            0.0,
-            -0.34657359,
-            0.34657359,
-            -1.03972077,
-            -17.33,
-            -18.0,
-            16.5,
-            36.5,
-            -37.43,
-            -38.0,
-            88.73,
-            709.79,
-        ),
+        hard_points=EXPM1_HARD,
+    ),
+    Elementary(
+        "expm1shrink",
+        expm1shrink,
+        bound_ulps={"f32": 1.75, "f64": 1.75},  # worst found: 1.421, 1.437
+        hard_points=EXPM1_HARD + (1.03972077, -1.732868, 1.732868, 43.0, 72.0),
     ),
 )
