@@ -96,8 +96,10 @@ class Expansion:
         if isinstance(node, (fn.maximum, fn.minimum)):
             a, b = map(self.of, node.args)
             return self._extreme(a, b, 1 if isinstance(node, fn.maximum) else -1)
-        if len(node.args) == 1:
+        if type(node) in _ROWS:
             return self._unary(type(node), node.args[0])
+        if isinstance(node, fn.RealFunction) and len(node.args) == 1:
+            return self.of(type(node).definition(*node.args))
         raise Unexpandable(f"{type(node).__name__}")
 
     # comparisons
@@ -319,3 +321,5 @@ _EVERYWHERE: dict[type, Callable[[Expansion, Series], Series]] = {
     sp.Abs: _absolute,
     sp.sign: _signum,
 }
+# Functions of one argument that have rules of their own; others are expanded by their definitions.
+_ROWS = {*_RANGES, *_EVERYWHERE, *AT_INFINITY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from fractions import Fraction
 
 import pytest
@@ -10,15 +11,24 @@ from flint import arb, ctx
 from hypothesis import given, settings
 
 import actcomp as ac
+from actcomp import functions as fn
 from actcomp.calculus import balls
 from actcomp.calculus.derivative import differentiate
 from actcomp.calculus.monomials import ball, bound_beyond, rational_ball, value_at
 from actcomp.calculus.stabilise import stabilise
 from actcomp.calculus.tails import Tail, Unexpandable, dominates, expand
 from actcomp.catalog import CATALOG
+from actcomp.language import KNOWN_NODES
 from actcomp.testing import activations
 
 X = sp.Symbol("x", real=True)
+UNARY = {kind for kind in KNOWN_NODES if kind is not fn.RealFunction} | {
+    kind
+    for kind in vars(fn).values()
+    if kind in fn.RealFunction.__subclasses__() and len(inspect.signature(kind.definition).parameters) == 1
+}
+# Real on a part of the line only, or growing too fast for a monomial.
+NOT_EVERYWHERE = {sp.exp, sp.log, fn.expm1, fn.expm1shrink, fn.sinh, fn.cosh, fn.atanh, fn.log1p}
 PLACES = (Fraction(1), Fraction(3, 2), Fraction(4), Fraction(100))
 FINITE = {
     "sigmoid(x)": (1, -1),
@@ -125,6 +135,26 @@ def test_growth_and_asymptote(text):
     tail = expand(expression, X, 1)
     assert (tail.growth(), tail.limit(), tail.asymptote()) == GROWTHS[text]
     require_sound(expression, tail)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("kind", sorted(UNARY, key=str))
+def test_every_function(kind, sign):
+    for argument in (X, X**3 - X, sp.exp(-X), 1 / (1 + X**2), sp.sin(X), sp.log(1 + X**2)):
+        if kind is fn.log1p and sign < 0 and argument.subs(X, -9) <= -1:
+            continue
+        expression = kind(argument)
+        try:
+            tail = expand(expression, X, sign)
+        except Unexpandable:
+            assert kind in NOT_EVERYWHERE
+            continue
+        require_sound(expression, tail)
+
+
+def test_numbers_close_to_zero_are_not_zero():
+    tail = expand(sp.cos(fn.softplus(fn.clip(X, -20, 20))), X, -1)
+    assert ball(1 - tail.limit()) > 0
 
 
 def test_asymptote_is_in_x():
