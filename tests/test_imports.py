@@ -81,7 +81,7 @@ LAYERS = {
         outside=("numpy", "sympy", "flint", "hypothesis"),
     ),
     # the public API only
-    "cli": Layer(("",), outside=("numpy", "torch", "jax", "typer", "rich", "matplotlib", "ml_dtypes")),
+    "cli": Layer(("",), outside=("numpy", "torch", "jax", "typer", "rich", "matplotlib", "PIL", "ml_dtypes")),
     "__main__": Layer(("cli",)),
 }
 # Read by TYPE_CHECKING alone, an import is no arrow at run time; a type may be named where its values arrive.

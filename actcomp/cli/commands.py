@@ -28,7 +28,8 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """``run`` in the module of this package gets the expression, if the command takes one, then the options by name.
+    """``run`` in the module of this package gets the expression, if the command takes one (None where it may be left
+    away and is), then the options by name.
 
     It returns the exit status. The module is imported when the command runs, so that ``--help`` is quick.
     """
@@ -38,6 +39,7 @@ class Command:
     module: str
     options: tuple[Option, ...]
     takes_expression: bool = True
+    needs_expression: bool = True
 
     def run(self, values: Mapping[str, Any]) -> int:
         run = importlib.import_module(f".{self.module}", __package__).run
@@ -50,6 +52,8 @@ EXPRESSION_HELP = 'A formula such as "x*sigmoid(x)", or a name that list shows.'
 _JSON = Option("json", "Print JSON.", bool, False)
 _PARAM = Option("param", "A learnable parameter and its default: --param beta=1.0", many=True)
 _DTYPE = Option("dtype", "Element type.", default="f32", choices=DTYPES)
+_PLOT = "Draw {} to this file (.png, .svg, .pdf)."
+_CUT = Option("cut", 'product, sum, parts, occurrences, or subexpressions: "x, sigmoid(x)"; default: the catalog\'s.')
 _AGAINST = Option("against", "Libraries to time beside it, with commas; default: those installed; none: no timing.")
 
 COMMANDS = (
@@ -57,7 +61,42 @@ COMMANDS = (
         "compile",
         "Compile an activation and show what came of it: derivatives, operations, worst error, speed.",
         "compile",
-        (_PARAM, _DTYPE, Option("plot", "Draw f, f' and f'' to this file (.png, .svg, .pdf)."), _AGAINST, _JSON),
+        (_PARAM, _DTYPE, Option("plot", _PLOT.format("f, f' and f''")), _AGAINST, _JSON),
+    ),
+    Command(
+        "image",
+        "Print what is proved of the derivative: its image, monotone pieces, zeros, symmetry, asymptotes, moments.",
+        "image",
+        (
+            _PARAM,
+            Option("window", 'Look at f there alone: --window "-10,10"'),
+            Option("plot", _PLOT.format("f and f' with the image shaded")),
+            _JSON,
+        ),
+    ),
+    Command(
+        "decompose",
+        "Take an activation apart into terms, each with an input of its own: a gate.",
+        "decompose",
+        (_CUT, _PARAM, Option("plot", _PLOT.format("the graph")), _JSON),
+    ),
+    Command(
+        "adversary",
+        "Print the adversary of an activation: the function whose derivative has the opposite image.",
+        "adversary",
+        (
+            Option("rule", "How to oppose: reflect, reciprocal, inverse or negate.", default="reflect"),
+            Option("mode", "f' as a whole, or each term.", default="global", choices=("global", "split")),
+            _CUT,
+            Option("eps", "The least slope that is divided by; default: 0.1.", float),
+            Option("anchor", "What f*(0) is: auto, value, negative, zero or a number.", default="auto"),
+            _PARAM,
+            Option("plot", _PLOT.format("f, f*, f', f*' with the images shaded")),
+            Option("all", "The whole catalog by every rule, as a page with pictures; takes no formula.", bool, False),
+            Option("output", "The folder for adversaries.md and its pictures, with --all.", default="docs"),
+            _JSON,
+        ),
+        needs_expression=False,
     ),
     Command(
         "list",

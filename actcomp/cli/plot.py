@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,12 @@ RANGE = (-5.0, 5.0)
 POINTS = 2401
 # A palette that stays distinct in grey and for the colour-blind (Okabe and Ito, "Color Universal Design", 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
+# Of the pictures of pairs and graphs: f dark, its adversary in the accent.
+DARK, ACCENT = "#2b3a4a", "#D55E00"
+STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "actcomp"}
+_NO_DATES: dict[str, dict[str, Any]] = {
+    "png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None},
+}  # fmt: skip
 
 
 def check_path(path: str) -> None:
@@ -33,34 +41,52 @@ def check_path(path: str) -> None:
 
 def plot_activation(f: Activation, path: str) -> None:
     """Draws f, f' and f'' in its first input to the file."""
+    with drawing(path) as pyplot:
+        _draw(f, pyplot)
+
+
+@contextmanager
+def drawing(path: str, dpi: int = 160, colours: int | None = None) -> Iterator[Any]:
+    """pyplot, in the package's style; the figure that is drawn goes to the file, with the same bytes each time.
+
+    ``colours``: a PNG gets a palette of so many, which makes it small.
+    """
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    _draw(f, pyplot).savefig(path, dpi=160)
-    pyplot.close("all")
+    suffix = Path(path).suffix.lower().lstrip(".")
+    with pyplot.rc_context(STYLE):
+        try:
+            yield pyplot
+            pyplot.savefig(path, dpi=dpi, metadata=_NO_DATES[suffix])
+            if colours is not None:
+                from PIL import Image  # which matplotlib needs
+
+                with Image.open(path) as picture:
+                    small = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+                small.save(path, optimize=True)
+        finally:
+            pyplot.close("all")
 
 
-def _draw(f: Activation, pyplot: Any) -> Any:
+def _draw(f: Activation, pyplot: Any) -> None:
     x, curves = _curves(f)
-    style = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "actcomp"}
-    with pyplot.rc_context(style):
-        figure, axes = pyplot.subplots(figsize=(7.2, 4.2), layout="constrained")
-        axes.axhline(0, color="#999999", linewidth=0.8, zorder=0)
-        axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
-        variable = str(f.inputs[0])
-        labels = [f"$f({variable})$", f"$f'({variable})$", f"$f''({variable})$"]
-        for label, curve, colour, dashes in zip(labels, curves, COLOURS, ("-", "--", "-."), strict=True):
-            axes.plot(x, curve, dashes, color=colour, linewidth=2, label=label)
-        axes.set_xlim(x[0], x[-1])
-        axes.set_ylim(*_vertical_range(curves))
-        axes.set_xlabel(_axis_label(f))
-        axes.set_title(_title(f), fontsize=12)
-        axes.grid(color="#e6e6e6", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.legend(frameon=False, loc="upper left")
-    return figure
+    _, axes = pyplot.subplots(figsize=(7.2, 4.2), layout="constrained")
+    axes.axhline(0, color="#999999", linewidth=0.8, zorder=0)
+    axes.axvline(0, color="#999999", linewidth=0.8, zorder=0)
+    variable = str(f.inputs[0])
+    labels = [f"$f({variable})$", f"$f'({variable})$", f"$f''({variable})$"]
+    for label, curve, colour, dashes in zip(labels, curves, COLOURS, ("-", "--", "-."), strict=True):
+        axes.plot(x, curve, dashes, color=colour, linewidth=2, label=label)
+    axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(*_vertical_range(curves))
+    axes.set_xlabel(_axis_label(f))
+    axes.set_title(_title(f), fontsize=12)
+    axes.grid(color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, loc="upper left")
 
 
 def _curves(f: Activation) -> tuple[Any, list[Any]]:
@@ -73,13 +99,13 @@ def _curves(f: Activation) -> tuple[Any, list[Any]]:
     curves = []
     for function in functions:
         kernel = ac.compile(function)
-        curves.append(_broken_at_jumps(np.array(kernel(x, *others))))
+        curves.append(broken_at_jumps(np.array(kernel(x, *others))))
     for curve in curves[1:]:
         curve[np.isnan(curves[0])] = np.nan  # no slope is drawn where there is no value
     return x, curves
 
 
-def _broken_at_jumps(y: Any) -> Any:
+def broken_at_jumps(y: Any) -> Any:
     """NaN between two points where the curve leaps, so that no vertical line is drawn through the gap."""
     leaps = np.abs(np.diff(y))
     finite = leaps[np.isfinite(leaps)]

@@ -4,17 +4,22 @@ Results go to standard output, progress to standard error."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 # Cells of these columns are words; all others are numbers and stand right.
-WORDS = frozenset({"name", "formula", "elsewhere", "source", "function", "derivative", "also", "library"})
+WORDS = frozenset({"name", "formula", "elsewhere", "source", "function", "derivative", "also", "library", "term"})
+# Work that takes longer than these seconds shows that it goes on.
+SOON = 2.0
 
 
 class Steps(Protocol):
@@ -73,26 +78,94 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Steps]:
-    """A bar of ``total`` steps on standard error, if that is a terminal; it goes when the work is done."""
-    if not _draws(sys.stderr):
+def progress(total: int, timed: bool = True) -> Iterator[Steps]:
+    """A bar of ``total`` steps on standard error, if that is a terminal; it goes when the work is done.
+
+    Where something is ``timed`` it is drawn at each step only, since a thread that redraws would take time from that;
+    else a thread draws it, and work of less than SOON seconds shows none. Without rich there are dots instead.
+    """
+    if not (sys.stderr.isatty() or os.environ.get("FORCE_COLOR")):
         yield lambda name: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    display = _Bar(total, not timed) if _draws(sys.stderr) else _Dots()
+    if timed:
+        with contextlib.closing(display):
+            yield display.step
+        return
+    done = threading.Event()
 
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
-    # Drawn at each step only: a thread that redraws would take time from what is being timed.
-    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("", total=total)
-        begun = False
+    def redraw() -> None:
+        wait = SOON
+        while not done.wait(wait):
+            display.draw()
+            wait = display.SECONDS
 
-        def step(name: str) -> None:
-            nonlocal begun
-            bar.update(task, description=name, advance=int(begun), refresh=True)
-            begun = True
+    thread = threading.Thread(target=redraw, daemon=True)
+    thread.start()
+    try:
+        yield display.note
+    finally:
+        done.set()
+        thread.join()
+        display.close()
 
-        yield step
+
+class _Bar:
+    """rich's bar; it appears when it is first drawn."""
+
+    SECONDS = 0.1
+
+    def __init__(self, total: int, spins: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = [TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn()]
+        columns = [SpinnerColumn(), *columns] if spins else columns
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+        self._task = self._bar.add_task("", total=total)
+        self._begun = self._drawn = False
+
+    def note(self, name: str) -> None:
+        self._bar.update(self._task, description=name, advance=int(self._begun))
+        self._begun = True
+
+    def draw(self) -> None:
+        if not self._drawn:
+            self._bar.start()
+            self._drawn = True
+        self._bar.refresh()
+
+    def step(self, name: str) -> None:
+        self.note(name)
+        self.draw()
+
+    def close(self) -> None:
+        if self._drawn:
+            self._bar.stop()
+
+
+class _Dots:
+    """A dot a second of redrawing, or a step after SOON seconds; a line's end where there were any."""
+
+    SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._start, self._dots = time.monotonic(), 0
+
+    def note(self, name: str) -> None:
+        pass
+
+    def draw(self) -> None:
+        print(".", end="", file=sys.stderr, flush=True)
+        self._dots += 1
+
+    def step(self, name: str) -> None:
+        if time.monotonic() - self._start > SOON:
+            self.draw()
+
+    def close(self) -> None:
+        if self._dots:
+            print(file=sys.stderr)
 
 
 def _draws(stream: TextIO) -> bool:

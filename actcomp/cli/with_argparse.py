@@ -21,7 +21,7 @@ def parse_and_run(arguments: Sequence[str], run: Run) -> int:
     for command in COMMANDS:
         one = subparsers.add_parser(command.name, help=command.help, description=command.help)
         if command.takes_expression:
-            one.add_argument("expression", help=EXPRESSION_HELP)
+            one.add_argument("expression", help=EXPRESSION_HELP, nargs=None if command.needs_expression else "?")
         for option in command.options:
             _add(one, option)
     try:

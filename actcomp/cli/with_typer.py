@@ -51,8 +51,10 @@ def _callback(command: Command, run: Run) -> Callable[..., None]:
 
     parameters = [_parameter(option) for option in command.options]
     if command.takes_expression:
-        argument = typer.Argument(..., help=EXPRESSION_HELP, show_default=False)
-        parameters.insert(0, _keyword("expression", str, argument))
+        argument = typer.Argument(
+            ... if command.needs_expression else None, help=EXPRESSION_HELP, show_default=False
+        )
+        parameters.insert(0, _keyword("expression", str if command.needs_expression else str | None, argument))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return call

@@ -1,0 +1,184 @@
+"""``adversary --all``: docs/adversaries.md, the adversaries of the whole catalog by every rule, and their pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import actcomp as ac
+
+from .describe import formula_lines, growth, hull, image_of, pair_chi
+from .screen import Steps, progress
+
+if TYPE_CHECKING:
+    from actcomp import Activation, Adversary
+
+PAGE = "adversaries.md"
+FOLDER = "adversaries"
+DIGITS = 6
+RULES = {
+    "global": ("reflect", "reciprocal", "inverse", "negate"),
+    "split": ("reflect", "reciprocal", "inverse"),
+}
+_INTRODUCTION = """\
+# Adversaries of the catalog
+
+Written by `python -m actcomp adversary --all`; a test writes it again and compares. Everything here is proved: images
+are exact or enclosed, every adversary is differentiated and compared with its rule. Numbers are rounded to {digits}
+digits for reading; `python -m actcomp adversary NAME --rule RULE --json` has them in full.
+
+Pictures: f dark, f\\* orange; on the right the derivatives, dashed, with their images shaded.
+
+- **label**: exact: a closed form; certified: where there is none, polynomials that are proved to be as near as stated.
+- **image**: of the derivative; a round bracket where an end is approached only.
+- **growth**: of |f\\*| towards -oo and oo, with a warning where it exceeds that of f.
+- **alternating**: the form f\\*(x) = ±f(±x), if one is proved, and what that means.
+- **chi**: what a layer of f and one of f\\* together multiply gradients by, both with the gain that keeps the variance
+  of z ~ N(0, 1).
+"""
+_GLOBAL = """
+## f' opposed as a whole: mode="global"
+
+| f | rule | f\\* | picture | label | image of f' | image of f\\*' | growth | alternating | chi |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+_SPLIT = """
+## Each term opposed: mode="split"
+
+f(x) = R(t1(x), ..., tk(x)) by the catalog's cut, F\\*(x1, ..., xk) = R(t1\\*(x1), ..., tk\\*(xk)). Growth is that of
+F\\*(x, ..., x); chi is of gates whose inputs are independent. A picture has a row for each term.
+
+| f | rule | terms, adversaries | picture | label | images of t' | images of t\\*' | growth | alternating | chi |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
+Draw = Callable[["Adversary", str], None]
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    mode: str
+    rule: str
+
+    @property
+    def picture(self) -> str:
+        return f"{self.name}-{self.rule}{'-split' if self.mode == 'split' else ''}.png"
+
+
+def write_page(folder: str) -> int:
+    """Writes the page and its pictures, if matplotlib is there, into the folder. Raises ArgumentError."""
+    root = Path(folder)
+    if not (root.is_dir() and os.access(root, os.W_OK)):
+        raise ac.ArgumentError(f"--output {folder!r} is no folder that can be written to", do="make it first")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ac.ArgumentError("the page has pictures, for which matplotlib is missing", do="pip install matplotlib")
+    from .pictures import plot_small
+
+    pictures = root / FOLDER
+    pictures.mkdir(exist_ok=True)
+    drawn = set()
+
+    def draw(star: Adversary, name: str) -> None:
+        plot_small(star, str(pictures / name))
+        drawn.add(name)
+
+    with progress(len(list(_rows())), timed=False) as step:
+        text = page_text(draw, step)
+    for old in pictures.glob("*.png"):
+        if old.name not in drawn:
+            old.unlink()
+    (root / PAGE).write_text(text, encoding="utf-8")
+    print(f"{root / PAGE}: {text.count(chr(10) + '| ')} rows, {len(drawn)} pictures in {pictures}")
+    return 0
+
+
+def page_text(draw: Draw | None = None, step: Steps = lambda name: None) -> str:
+    """The page; ``draw`` gets each adversary and the name of its picture."""
+    parts = [_INTRODUCTION.format(digits=DIGITS)]
+    mode = ""
+    for row in _rows():
+        if row.mode != mode:
+            mode = row.mode
+            parts.append(_GLOBAL if mode == "global" else _SPLIT)
+        step(f"{row.name} {row.rule} {row.mode}")
+        parts.append(f"| {' | '.join(_cells(row, draw))} |\n")
+    return "".join(parts)
+
+
+def _rows() -> Iterator[_Row]:
+    for mode, rules in RULES.items():
+        for name in ac.CATALOG:
+            if len(ac.activation(name).inputs) == 1:
+                for rule in rules:
+                    yield _Row(name, mode, rule)
+
+
+def _cells(row: _Row, draw: Draw | None) -> Sequence[str]:
+    try:
+        star = ac.adversary(row.name, rule=row.rule, mode=row.mode)
+    except ac.ActcompError as refusal:
+        advice = f" Do: {_short(refusal.do)}." if refusal.do else ""
+        reason = f"refused, {type(refusal).__name__}: {_short(refusal.what)}.{advice}"
+        return (_code(row.name), row.rule, reason, *[""] * 7)
+    if draw is not None:
+        draw(star, row.picture)
+    chi = pair_chi(star)
+    formulas = _pair_lines(star) if star.mode == "split" else _formula(star)
+    pairs = [(term.original, term) for term in star.terms] or [(star.original, star)]
+    return (
+        _code(row.name),
+        row.rule,
+        "<br>".join(formulas),
+        f'<img src="{FOLDER}/{row.picture}" width="320" alt="{row.name}, {row.rule}, {row.mode}">',
+        _label(star),
+        _images([one for one, _ in pairs]),
+        _images([two for _, two in pairs]),
+        growth(star),
+        f"{_code(star.sign_symmetric) if star.sign_symmetric else 'none'}: {star.reason}",
+        _short(chi) if isinstance(chi, str) else f"{chi.value:.{DIGITS}g}",
+    )
+
+
+def _formula(star: Adversary) -> list[str]:
+    lines = [_code(" ".join(line.split())) for line in formula_lines(star, DIGITS)]
+    return [*lines, *(f"({table.name}: {table.ideal})" for table in star.tables)]
+
+
+def _pair_lines(star: Adversary) -> list[str]:
+    """The rule, then of each term itself and its adversary."""
+    parted = star.decomposition
+    assert parted is not None
+    lines = [f"R = {_code(str(parted.rule))}"]
+    for symbol, term in zip(parted.rule_symbols, star.terms, strict=True):
+        if term.original is not None:
+            lines.append(f"{symbol} = {_code(term.original.shown(DIGITS))}")
+        lines.append(f"{symbol}\\* = {'<br>'.join(_formula(term))}; {term.reason}")
+    return lines
+
+
+def _images(functions: Sequence[Activation | None]) -> str:
+    found = (image_of(f) for f in functions if f is not None)
+    return "<br>".join(_short(hull(one, DIGITS)) for one in found)
+
+
+def _label(star: Adversary) -> str:
+    if star.label == "exact":
+        return "exact"
+    return f"certified, within 1e{math.ceil(math.log10(star.distance))}"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _short(text: str) -> str:
+    """A message on one line of a table, its decimal numbers rounded."""
+    rounded = re.sub(r"-?\d+\.\d{7,}(e-?\d+)?", lambda number: f"{float(number.group()):.{DIGITS}g}", text)
+    return " ".join(rounded.split()).replace("|", "\\|")
