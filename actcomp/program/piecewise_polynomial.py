@@ -46,13 +46,26 @@ def evaluate(x: Value, data: PiecewisePolynomial, order: int = 0) -> Value:
 
 def parts(x: Value, data: PiecewisePolynomial, order: int = 0) -> tuple[Value, Value]:
     """The value as the sum of a constant and the rest, which is smaller, or of the same size near a zero."""
-    columns, type = columns_of(data, order, x.type), x.type
-    index = _index(x, data)
-    t = x - index.look_up(columns.centres, type)
-    total = index.look_up(columns.others[-1], type)
-    for column in reversed(columns.others[:-1]):
-        total = x.builder.fma(total, t, index.look_up(column, type))
-    return index.look_up(columns.heads, type), x.builder.fma(t, total, index.look_up(columns.tails, type))
+    columns, index = columns_of(data, order, x.type), _index(x, data)
+    entries = _read(index, (columns.centres, *columns.others, columns.heads, columns.tails), x.type)
+    centre, *coefficients, head, tail = entries
+    t = x - centre
+    total = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        total = x.builder.fma(total, t, coefficient)
+    return head, x.builder.fma(t, total, tail)
+
+
+def _read(index: Value, columns: tuple[tuple[int, ...], ...], type: str) -> list[Value]:
+    """The entries at the index; those of f32 two at a time, since reading is what takes the time."""
+    if type == "f64":
+        return [index.look_up(column, type) for column in columns]
+    found: list[Value] = []
+    for k in range(0, len(columns) - 1, 2):
+        pair = tuple(high << 32 | low for low, high in zip(columns[k], columns[k + 1], strict=True))
+        both = index.look_up(pair, "i64")
+        found += [both.convert("i32").as_float(), (both >> 32).convert("i32").as_float()]
+    return found + [index.look_up(column, type) for column in columns[len(found) :]]
 
 
 def _index(x: Value, data: PiecewisePolynomial) -> Value:
