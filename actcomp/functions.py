@@ -22,7 +22,21 @@ class RealFunction(sp.Function):
 
     def _eval_evalf(self, prec: int) -> Any:
         # By the definition: SymPy would call mpmath's function of the same name, and mpmath.phi is the golden ratio.
-        return type(self).definition(*self.args)._eval_evalf(prec)
+        # By evalf, which works on until digits are right: with 2 bits 1 + exp(-20) is 1, and softplus(-20) "is zero".
+        return type(self).definition(*self.args).evalf(prec * 3 // 10 + 2)
+
+    def _eval_is_extended_positive_negative(self, positive: bool) -> bool | None:
+        # SymPy guesses the signs of numbers with two bits: softplus(-20) would be 0, and cos(softplus(-20)) be 1.
+        if not self.is_number:
+            return None
+        plain = type(self).definition(*self.args)
+        if plain.is_Rational:
+            return bool(plain > 0 if positive else plain < 0)
+        for sign, known in ((True, plain.is_extended_positive), (False, plain.is_extended_negative)):
+            if known:
+                return positive is sign
+        value = plain.evalf(15)
+        return bool(value > 0) is positive if value.is_Float and value._prec > 1 and value != 0 else None
 
     @classmethod
     def definition(cls, *arguments: Any) -> sp.Expr:
