@@ -139,6 +139,9 @@ class certified(RealFunction):
     def definition(cls, *arguments: Any) -> sp.Expr:
         return cls(*arguments)  # it has none simpler than itself
 
+    def _eval_is_extended_positive_negative(self, positive: bool) -> bool | None:
+        return None
+
     @property
     def data(self) -> PiecewisePolynomial:
         return self.args[1]
