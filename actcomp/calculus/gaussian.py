@@ -24,7 +24,7 @@ from .derivative import differentiate
 from .integrand import Integrand, integrands
 from .monomials import Monomial, Unexpandable
 from .pieces import Piece, pieces
-from .roots import Identical, Place, Pole, outside_domain, zeros
+from .roots import Identical, Place, Pole, outside_domain, place, zeros
 from .tail_integrals import Divergent, integral_beyond, power_of_t
 from .tails import Tail, expand
 
@@ -35,10 +35,12 @@ _PRECISION = 128
 _SINGULAR_PRECISION = 288
 _NARROWEST = 24
 _NARROWEST_AT_END = 160
-_MOST_INTERVALS = 20_000
+_MOST_INTERVALS = 12_000
 # The share of the whole that the remainder of one interval may have.
 _SHARE_BITS = 58
 _DISTANCES = (9, 12, 16, 24, 32, 48, 64, 96, 128)
+# Within which the kinks are sought where they have no end.
+_FIXED_DISTANCE = 16
 _SAMPLES = 120
 # Where the samples miss the mass of f, or all cancels, the share becomes smaller, and the precision higher.
 _MOST_PASSES = 3
@@ -84,14 +86,26 @@ class Gaussian:
             self.variance = exact_ball(exact)
             self.deviation = self.variance.sqrt()
             self.density = 1 / (2 * arb.pi() * self.variance).sqrt()
-            self.pieces = pieces(f, x)
+            self.reach: Any = None
+            self.far = self._take_apart()
             self.integrands = [one for piece in self.pieces for one in integrands(piece, x)]
         self.with_slope = any(quantity.slope for quantity in quantities)
         self.terms, self.spent = TERMS, 0
 
+    def _take_apart(self) -> tuple[sp.Expr, sp.Expr]:
+        """Finds the pieces; gives what f is beyond them on the left and the right."""
+        try:
+            self.pieces = pieces(self.f, self.x)
+        except UndecidedImage:  # a comparison that changes for ever: only its changes near enough matter
+            self.reach = (_FIXED_DISTANCE * self.deviation).upper().ceil().mid()
+            end = sp.Integer(int(self.reach.unique_fmpz()))
+            self.pieces = pieces(self.f, self.x, place(-end), place(end))
+            return self.f, self.f
+        return self.pieces[0].expression, self.pieces[-1].expression
+
     def expectations(self, relative: tuple[int, ...] = ()) -> list[Any]:
         """Balls, one a quantity; those numbered in ``relative``, never negative, narrow relative to themselves."""
-        tails = [self._tail(self.pieces[0], -1), self._tail(self.pieces[-1], 1)]
+        tails = [self._tail(self.far[0], -1), self._tail(self.far[1], 1)]
         spare = 0
         for _ in range(_MOST_PASSES):
             self.terms, self.spent = TERMS + 2 * (spare // 8), 0
@@ -119,17 +133,14 @@ class Gaussian:
 
     # tails
 
-    def _tail(self, piece: Piece, sign: int) -> list[Tail]:
+    def _tail(self, f: sp.Expr, sign: int) -> list[Tail]:
         """The expansions of f and, where it is asked for, of f'."""
-        wanted = [piece.expression]
-        if self.with_slope:
-            wanted.append(differentiate(piece.expression, self.x))
+        wanted = [f, differentiate(f, self.x)][: 1 + self.with_slope]
         try:
             return [expand(expression, self.x, sign) for expression in wanted]
         except Unexpandable as fault:
             raise UndecidedImage(
-                f"what {str(piece.expression)[:80]} does towards {'+' if sign > 0 else '-'}oo is not known: {fault}",
-                do=_WINDOW,
+                f"what {str(f)[:80]} does towards {'+' if sign > 0 else '-'}oo is not known: {fault}", do=_WINDOW
             ) from fault
 
     def _window(self, tails: list[list[Tail]], share: int) -> tuple[Any, list[Any], list[Any]]:
@@ -137,35 +148,39 @@ class Gaussian:
         borders = [abs(end.ball) for piece in self.pieces for end in (piece.low, piece.high) if end.finite]
         starts = [exact_ball(tail.start) for side in tails for tail in side]
         for distance in _DISTANCES:
-            limit = _most([distance * self.deviation, *borders, *starts]).ceil().mid()
+            limit = max(one.upper() for one in (distance * self.deviation, *borders, *starts)).ceil().mid()
+            if self.reach is not None:
+                if limit > self.reach:
+                    break
+                limit = self.reach
             tolerances = [_shift(size, -share) for size in self._sizes(limit)]
             outside = [self._outside(tails, quantity, limit) for quantity in self.quantities]
             if all(error <= most for error, most in zip(outside, tolerances, strict=True)):
                 return limit, outside, tolerances
         raise UndecidedImage(
-            f"{str(self.f)[:80]} grows so fast that its moments are decided more than {_DISTANCES[-1]} standard"
-            " deviations out",
-            do="take a smaller q, or clip the argument",
+            f"the moments of {str(self.f)[:80]} are decided far out, at more than {distance} standard deviations or"
+            f" beyond {float(limit):.0f}",
+            do="take another q, or clip the argument",
         )
 
     def _outside(self, tails: list[list[Tail]], quantity: Quantity, limit: Any) -> Any:
         rate = sp.Rational(-self.q.denominator, 2 * self.q.numerator)
         weight = Monomial(((Fraction(2), rate),), Fraction(0), Fraction(0))
-        place = Fraction(int(limit.unique_fmpz()))
+        beyond = Fraction(int(limit.unique_fmpz()))
         total = arb(0)
         for sign, side in zip((-1, 1), tails, strict=True):
             where = f"as x -> {'+' if sign > 0 else '-'}oo"
-            total += self._beyond(side[quantity.slope], quantity, weight, place, where)
+            total += self._beyond(side[quantity.slope], quantity, weight, beyond, where)
         return (total * self.density).upper()
 
-    def _beyond(self, tail: Tail, quantity: Quantity, weight: Monomial, place: Fraction, where: str) -> Any:
-        """A bound of the integral of |quantity| * weight over t >= place.
+    def _beyond(self, tail: Tail, quantity: Quantity, weight: Monomial, start: Fraction, where: str) -> Any:
+        """A bound of the integral of |quantity| * weight over t >= start.
 
         Raises UnboundedImage where it is infinite, UndecidedImage where that is not known.
         """
         of = f"for q = {float(self.q):g}, because of {str(self.f)[:80]} {where}"
         try:
-            return integral_beyond(tail, quantity.power, weight, place)
+            return integral_beyond(tail, quantity.power, weight, start)
         except Divergent as fault:
             raise UnboundedImage(f"E {quantity} is infinite {of}", do=_SMALLER) from fault
         except Unexpandable as fault:
@@ -334,9 +349,7 @@ class Gaussian:
         end = piece.low if sign > 0 else piece.high
         if end.exact is None or not end.finite:
             raise _Stuck(end)
-        wanted = [piece.expression]
-        if self.with_slope:
-            wanted.append(differentiate(piece.expression, self.x))
+        wanted = [piece.expression, differentiate(piece.expression, self.x)][: 1 + self.with_slope]
         try:
             return [expand(one.xreplace({self.x: end.exact + sign / self.x}), self.x, 1) for one in wanted]
         except Unexpandable as fault:
@@ -346,11 +359,11 @@ class Gaussian:
         """The integrals over the last width next to a singular end, or None where they are too large."""
         if not (_shift(width, 2) < 1 and all(exact_ball(tail.start) * width < 1 for tail in border)):
             return None
-        place = Fraction(int((1 / width).lower().floor().unique_fmpz()))
+        nearest = Fraction(int((1 / width).lower().floor().unique_fmpz()))
         found = []
         for quantity, most in zip(self.quantities, tolerances, strict=True):
             bound = self._beyond(
-                border[quantity.slope], quantity, power_of_t(Fraction(-2)), place, "next to a singular point"
+                border[quantity.slope], quantity, power_of_t(Fraction(-2)), nearest, "next to a singular point"
             )
             if not bound * self.density <= most:
                 return None
@@ -375,13 +388,6 @@ def _log2(positive: Any) -> int:
 
 def _shift(value: Any, bits: int) -> Any:
     return value * arb((1, bits))
-
-
-def _most(values: Sequence[Any]) -> Any:
-    largest = values[0].upper()
-    for value in values[1:]:
-        largest = max(largest, value.upper())
-    return largest
 
 
 def _clipped(low: Any, high: Any, limit: Any) -> tuple[Any, Any]:
