@@ -26,6 +26,7 @@ from .image import DerivativeImage, image
 from .pieces import pieces
 from .rules import Opposed, Problem, rule_named
 from .rules.problem import ANCHORS
+from .rules.reflect import line_minus
 from .stabilise import stabilise
 from .tails import Unexpandable, dominates, expand
 
@@ -159,7 +160,7 @@ def _finished(f: Activation, problem: Problem, opposed: Opposed, rule: str) -> A
     if mirror is not None:
         expression = form[0] * f.expression.xreplace({x: form[1] * x})  # type: ignore[index]
     elif opposed.mirrored and f.parameters:  # the symmetry holds at the defaults alone: keep s a constant
-        expression = sp.expand_mul(opposed.constants["s"] * x - f.expression)
+        expression = line_minus(opposed.constants["s"] * x, f.expression, x)
     used = tuple(p for p in f.parameters if p.symbol in expression.free_symbols)
     ends = [_tail(plain, x, sign) for sign in (-1, 1)]
     before = [_tail(problem.f, x, sign) for sign in (-1, 1)]

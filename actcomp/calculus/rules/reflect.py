@@ -27,7 +27,7 @@ def oppose(problem: Problem) -> Opposed:
     if image.slope_sum is not None and problem.anchor == "auto":
         return Opposed(-problem.with_parameters.xreplace({x: -x}), slope, constants={"s": s}, mirrored=True)
     c = problem.anchored() + problem.value_at_zero()
-    return Opposed(_line_minus(s * x + c, problem.with_parameters, x), slope, constants={"s": s, "c": c})
+    return Opposed(line_minus(s * x + c, problem.with_parameters, x), slope, constants={"s": s, "c": c})
 
 
 def _with_parameters(problem: Problem) -> Opposed:
@@ -48,7 +48,7 @@ def _with_parameters(problem: Problem) -> Opposed:
         s = sum((_ordered(end) for end in hull), sp.Integer(0))
     c = problem.anchored() + problem.value_at_zero()
     slope = problem.image.sum - problem.slope
-    star = _line_minus(s * problem.x + c, problem.with_parameters, problem.x)
+    star = line_minus(s * problem.x + c, problem.with_parameters, problem.x)
     return Opposed(star, slope, constants={"s": s, "c": c})
 
 
@@ -63,13 +63,13 @@ def _ordered(end: sp.Expr) -> sp.Expr:
     return first
 
 
-def _line_minus(line: sp.Expr, f: sp.Expr, x: sp.Symbol) -> sp.Expr:
+def line_minus(line: sp.Expr, f: sp.Expr, x: sp.Symbol) -> sp.Expr:
     """line - f, inside the branches of a Piecewise, so that a linear branch stays one product."""
     if isinstance(f, sp.Piecewise):
-        return sp.Piecewise(*((_line_minus(line, value, x), condition) for value, condition in f.args))
+        return sp.Piecewise(*((line_minus(line, value, x), condition) for value, condition in f.args))
     if isinstance(f, (fn.maximum, fn.minimum)):
         swapped = fn.minimum if isinstance(f, fn.maximum) else fn.maximum
-        return swapped(*(_line_minus(line, side, x) for side in f.args))
+        return swapped(*(line_minus(line, side, x) for side in f.args))
     parts = [_tangent_and_rest(term, x) for term in sp.Add.make_args(sp.expand_mul(line - f))]
     return sp.collect(sp.Add(*(tangent for tangent, _ in parts)), x) + sp.Add(*(rest for _, rest in parts))
 
