@@ -135,7 +135,7 @@ class InverseFits:
             absolute, relative = _up(quotient * abs(span)), _up(quotient * largest)
         else:
             error = _bound(defect, piece) / smallest
-            unit = (ball(nearest) / largest).max(abs(polynomial(span)).lower()).lower()
+            unit = (ball(nearest) / largest).max(abs(polynomial(span)) - error).lower()
             absolute, relative = _up(error), _up(error / unit) if unit > 0 else math.inf
         if not absolute <= float(_MARGIN):
             raise Unproved(f"the distance proved is {absolute:.1e}")
@@ -195,7 +195,7 @@ class IntegralFits:
         rising = (Fraction(0), *(rounded(c / (k + 1), _COEFFICIENT_BITS) for k, c in enumerate(slope)))
         constant = rounded(target - _sum(rising, joint - centre), _COEFFICIENT_BITS)
         piece = Piece(centre, stretch.low, stretch.high, (constant, *rising[1:]))
-        inherited += float(abs(_sum(piece.coefficients, joint - centre) - target)) * (1 + 2.0**-50)
+        inherited = _up(ball(inherited) + ball(abs(_sum(piece.coefficients, joint - centre) - target)))
         at_zero = joint == 0 and inherited == 0
         return Fit(piece, taylor, orders, *self._prove(piece, stretch.nearest, inherited, at_zero))
 
@@ -204,6 +204,8 @@ class IntegralFits:
         slope, span = _poly(_derived(piece.coefficients)), _span(piece)
         defect = _bound(lambda t: self._defect(slope, piece.centre, t), piece)
         absolute = _up(defect * ball(piece.high - piece.low) + inherited)
+        if not math.isfinite(absolute):
+            raise Unproved("the integrand is not enclosed on a piece")
         steepness = (abs(slope(span)) - defect).lower()
         if at_zero and nearest == 0 and piece.coefficients[0] == 0:
             return absolute, _up(defect / steepness) if steepness > 0 else math.inf
@@ -358,6 +360,8 @@ def _from_chebyshev(length: int) -> Any:
 
 
 def _up(bound: Any) -> float:
-    """A float at least as large as the ball's upper end."""
+    """A float at least as large as the ball's upper end; inf where that is no number."""
     end = bound.upper()
+    if not end.is_finite():
+        return math.inf
     return 0.0 if end.is_zero() else math.nextafter(float(end), math.inf)
