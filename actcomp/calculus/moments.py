@@ -25,7 +25,7 @@ _PRECISION = 128
 
 @dataclass(frozen=True)
 class Moment:
-    """A number enclosed: it differs from ``value`` by at most ``error``."""
+    """A number enclosed: it differs from ``value`` by at most ``error``; both are inf beyond the range of floats."""
 
     value: float
     error: float
@@ -34,7 +34,8 @@ class Moment:
         return self.value
 
     def __str__(self) -> str:
-        return f"{self.value:.15g} +- {self.error:.1e}"
+        value = 0.0 if abs(self.value) < self.error else self.value  # a 0 that only rounding has moved
+        return f"{value:.15g} +- {self.error:.1e}"
 
 
 @dataclass(frozen=True)
