@@ -98,6 +98,8 @@ class Tracer:
             return self.builder.select(x > 0, 1.0, self.builder.select(x < 0, -1.0, x))
         if isinstance(node, certified):
             return self._certified(node)
+        if type(node) in COMPOSED:
+            return COMPOSED[type(node)](self.builder.call, self.value(node.args[0]))
         name = CALL_NAMES.get(type(node))
         if name is None:
             raise UnsupportedExpression(f"{type(node).__name__} cannot be compiled", do="write it with known functions")
