@@ -21,6 +21,7 @@ from flint import arb, arb_series, ctx
 
 from ..errors import ActcompError, UnsupportedExpression
 from .ball_nodes import Compiler, OutsideDomain, Point, Singular, Undecided, exact_ball
+from .budget import check
 
 __all__ = ["BallFunction", "OutsideDomain", "Singular", "Unresolved", "derivatives", "evaluate", "series"]
 
@@ -78,6 +79,7 @@ class BallFunction:
 
         ``arguments``: power series (arb_series), one a symbol. Raises as ``series`` does.
         """
+        check()
         frame = [point or Point({}, False), *arguments, *([None] * self._shared)]
         try:
             result = self._root(frame)

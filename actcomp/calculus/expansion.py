@@ -19,6 +19,7 @@ from ..errors import ActcompError
 from .asymptotic import HALF, Arithmetic, Later, power_of_interval
 from .ball_nodes import Undecided
 from .balls import BallFunction
+from .budget import check
 from .derivative import differentiate
 from .monomials import PRECISION, Unexpandable, ball, order
 from .saturation import AT_INFINITY
@@ -75,6 +76,10 @@ class Expansion:
         self.known: dict[Any, Series] = {symbol: VARIABLE if sign > 0 else self.do.scale(VARIABLE, _MINUS)}
 
     def of(self, node: Any) -> Series:
+        check()
+        return self._kept(node)
+
+    def _kept(self, node: Any) -> Series:
         found = self.known.get(node)
         if found is None:
             found = self.known[node] = self._of(node) if node.free_symbols else constant(node)

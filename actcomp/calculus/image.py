@@ -8,6 +8,7 @@ proved bound of what lies outside.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from .. import functions as fn
 from ..errors import UndecidedImage, UnsupportedExpression
 from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
+from .budget import OutOfTime, limited
 from .derivative import differentiate
 from .identity import parity, slope_sum
 from .period import period_of
@@ -26,6 +28,8 @@ from .roots import PRECISION, Identical, Place, Pole, place, zeros
 from .stabilise import stabilise
 from .tails import Unexpandable, expand
 
+# The longest that the search for a proof may take.
+LIMIT_S = 15.0
 # The widest enclosure that an extremum may have.
 _WIDEST = arb("1e-12")
 
@@ -126,7 +130,8 @@ def image(f: sp.Expr, x: sp.Symbol, name: str = "f", window: tuple[Any, Any] | N
     Raises UndecidedImage (no proof found), UnsupportedExpression (a pole, or no real value somewhere).
     """
     try:
-        return _Study(stabilise(f), x, name, window).image()
+        with limited(LIMIT_S):
+            return _Study(stabilise(f), x, name, window).image()
     except (OutsideDomain, Singular, Pole) as fault:
         raise UnsupportedExpression(
             f"{name[:80]}: {getattr(fault, 'what', 'the derivative has a pole inside the line')}",
@@ -167,6 +172,7 @@ class _Study:
         self.candidates: list[_Candidate] = []
         self.monotone: list[Monotone] = []
         self.outside: list[tuple[Any, Any]] = []
+        self.reason = ""
 
     def hull(self) -> tuple[Extremum, Extremum]:
         if self.period is None and self.window is None:
@@ -189,7 +195,7 @@ class _Study:
             zeros=self._zero_set(self.f),
             slope_zeros=self._zero_set(self.slope),
             fixed_points=self._zero_set(self.f - self.x) if self.period is None else None,
-            parity=parity(self.f, self.x),
+            parity=_within(lambda: parity(self.f, self.x)),
             slope_sum=self._slope_sum(limits),
             asymptotes=tuple(None if end is None else end.asymptote() for end in ends),  # type: ignore[arg-type]
             growth=tuple("not known" if end is None else end.growth() for end in ends),  # type: ignore[arg-type]
@@ -277,7 +283,8 @@ class _Study:
     def _tail(self, g: sp.Expr, sign: int, x: sp.Symbol | None = None) -> Any:
         try:
             return expand(g, self.x if x is None else x, sign)
-        except Unexpandable:
+        except Unexpandable as fault:
+            self.reason = str(fault)
             return None
 
     # The whole --------------------------------------------------------------------------------------------------------
@@ -329,9 +336,14 @@ class _Study:
         return found
 
     def _oscillates(self) -> UndecidedImage:
+        if self.reason:
+            return UndecidedImage(
+                f"how the derivative of {self.name[:80]} behaves far out is not known: {self.reason}",
+                do="state a window: ac.image(f, window=(-10, 10))",
+            )
         return UndecidedImage(
-            f"the derivative of {self.name[:80]} oscillates without a period, and its bounds far out are wider than its "
-            "values near 0",
+            f"the derivative of {self.name[:80]} oscillates without a period, and its bounds far out are wider than "
+            "its values near 0",
             do="state a window: ac.image(f, window=(-10, 10))",
         )
 
@@ -343,22 +355,25 @@ class _Study:
             middle = _substituted(self.slope, self.x, sp.Integer(0))
             if middle is not None and middle.exact is not None:
                 candidates.append(2 * middle.exact)
-        return slope_sum(self.f, self.x, candidates)
+        return _within(lambda: slope_sum(self.f, self.x, candidates))
 
     def _zero_set(self, g: sp.Expr) -> tuple[Any, ...] | None:
         """Zeros as Places and, where g vanishes on a whole piece, (low, high); None where they are not all known."""
-        found: list[Any] = []
         try:
-            parts = pieces(stabilise(g), self.x, self.low, self.high)
-            for index, part in enumerate(parts):
-                try:
-                    found += zeros(part.expression, self.x, part.low, part.high)
-                except Identical:
-                    found.append((part.low, part.high))
-                if index + 1 < len(parts) and self._vanishes(g, part.high):
-                    found.append(part.high)
+            return _within(lambda: self._zeros_of(g))
         except (UndecidedImage, Pole, Singular, OutsideDomain):
             return None
+
+    def _zeros_of(self, g: sp.Expr) -> tuple[Any, ...]:
+        found: list[Any] = []
+        parts = pieces(stabilise(g), self.x, self.low, self.high)
+        for index, part in enumerate(parts):
+            try:
+                found += zeros(part.expression, self.x, part.low, part.high)
+            except Identical:
+                found.append((part.low, part.high))
+            if index + 1 < len(parts) and self._vanishes(g, part.high):
+                found.append(part.high)
         stretches = [one for one in found if isinstance(one, tuple)]
         return tuple(
             one
@@ -382,13 +397,33 @@ def _same(a: Place, b: Place) -> bool:
 def _substituted(g: sp.Expr, x: sp.Symbol, number: sp.Expr) -> Place | None:
     """g at an exact number, exact where it stays short."""
     value = fn.expand_definitions(g).subs(x, number)
-    if not value.is_number or value.has(sp.nan, sp.zoo, sp.oo) or not value.is_comparable:
+    if value.has(sp.nan, sp.zoo, sp.oo) or value.count_ops() > 60 or _enormous(value):
+        return None
+    if not value.is_number or not value.is_comparable:
         return None
     if value.count_ops() > 3:
         value = sp.radsimp(sp.expand(value)) if value.count_ops() < 60 else value
     if value.count_ops() > 8:
         return None
     return place(value)
+
+
+def _enormous(number: sp.Expr) -> bool:
+    """Whether an exponential in it is so large that SymPy would take long to say how large."""
+    for node in number.atoms(sp.exp):
+        argument = node.args[0]
+        if argument.has(sp.exp) or not argument.is_number or abs(argument) > 1_000:
+            return True
+    return False
+
+
+def _within(question: Callable[[], Any], seconds: float = 3.0) -> Any:
+    """The answer, or None where it takes longer."""
+    try:
+        with limited(seconds):
+            return question()
+    except OutOfTime:
+        return None
 
 
 def _exact_dyadic(end: Any) -> sp.Rational:

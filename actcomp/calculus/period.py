@@ -35,8 +35,7 @@ def _collect(node: sp.Basic, x: sp.Symbol, frequencies: list[sp.Expr]) -> bool:
     if isinstance(node, _PERIODIC) and node.has(x):
         argument = sp.expand(node.args[0])
         slope = argument.coeff(x)
-        if slope.has(x) or (argument - slope * x).has(x) or not slope.is_number:
-            return False
-        frequencies.append(2 * slope if isinstance(node, fn.one_plus_sin2) else slope)
-        return True
+        if slope.is_number and slope != 0 and not (argument - slope * x).has(x):
+            frequencies.append(2 * slope if isinstance(node, fn.one_plus_sin2) else slope)
+            return True
     return all(_collect(argument, x, frequencies) for argument in node.args if argument.has(x))

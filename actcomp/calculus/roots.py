@@ -1,7 +1,7 @@
 """All zeros of a smooth function on an interval, proved: exact ones where algebra gives them, else narrow enclosures.
 
-A product vanishes where a factor does, tanh(u) where u does, a F(u) + b where u is what F inverts to: such zeros come out
-exact. What is left is isolated by bisection: an interval is done when the enclosure of the function, by its Taylor
+A product vanishes where a factor does, tanh(u) where u does, a F(u) + b where u is what F inverts to: such zeros come
+out exact. What is left is isolated by bisection: an interval is done when the enclosure of the function, by its Taylor
 form at the middle, excludes zero, or when that of the slope does and the signs at the ends tell whether there is one
 zero; Newton's interval iteration then narrows it. Towards infinity the sign is read off the expansion there.
 """
@@ -238,7 +238,7 @@ def _of_quadratic(polynomial: sp.Poly) -> list[sp.Expr]:
     return [(-b + side * sp.sqrt(square)) / (2 * a) for side in (-1, 1)]
 
 
-# Bisection --------------------------------------------------------------------------------------------------------------
+# Bisection ------------------------------------------------------------------------------------------------------------
 
 
 def _isolated(shown: sp.Expr, g: sp.Expr, x: sp.Symbol, low: Place, high: Place) -> list[Place]:

@@ -138,6 +138,8 @@ def tanh_of_softplus(node: sp.tanh) -> Any:
 # term g(u) -> what c + k*c*g(u) is: (sign k, replacement divided by c)
 _CONSTANT_PLUS: dict[type, dict[int, Callable[[Any], Any]]] = {
     sp.exp: {-1: lambda u: -fn.expm1(u)},
+    fn.expm1: {1: lambda u: sp.exp(u)},
+    fn.expm1: {1: lambda u: sp.exp(u)},
     sp.tanh: {1: lambda u: 2 * fn.sigmoid(2 * u), -1: lambda u: 2 * fn.sigmoid(-2 * u)},
     sp.erf: {1: lambda u: 2 * fn.Phi(sp.sqrt(2) * u), -1: lambda u: sp.erfc(u)},
     fn.sigmoid: {-1: lambda u: fn.sigmoid(-u)},
