@@ -40,12 +40,6 @@ class Columns(NamedTuple):
 
 def evaluate(x: Value, data: PiecewisePolynomial, order: int = 0) -> Value:
     """The piecewise polynomial, or its derivative of this order, at x, of x's type, f32 or f64."""
-    head, rest = parts(x, data, order)
-    return head + rest
-
-
-def parts(x: Value, data: PiecewisePolynomial, order: int = 0) -> tuple[Value, Value]:
-    """The value as the sum of a constant and the rest, which is smaller, or of the same size near a zero."""
     columns, index = columns_of(data, order, x.type), _index(x, data)
     entries = _read(index, (columns.centres, *columns.others, columns.heads, columns.tails), x.type)
     centre, *coefficients, head, tail = entries
@@ -53,7 +47,7 @@ def parts(x: Value, data: PiecewisePolynomial, order: int = 0) -> tuple[Value, V
     total = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         total = x.builder.fma(total, t, coefficient)
-    return head, x.builder.fma(t, total, tail)
+    return head + x.builder.fma(t, total, tail)
 
 
 def _read(index: Value, columns: tuple[tuple[int, ...], ...], type: str) -> list[Value]:

@@ -100,7 +100,7 @@ def test_f_and_its_derivatives_round_little_more_than_once(expression, dtype):
 
 
 def test_the_whole_verification():
-    report = ac.verify(ac.activation(silu_inverse()), count=600)
+    report = ac.verify(ac.activation(silu_inverse()), dtypes=["f32", "f64"], count=300)
     assert report.passed, str(report)
 
 
@@ -129,7 +129,7 @@ def test_zeros_keep_their_sign_and_subnormals_their_bits(dtype):
 @pytest.mark.parametrize("dtype", ["f16", "bf16"])
 def test_short_types(dtype):
     activation = ac.activation(silu_inverse())
-    report = ac.verify(activation, dtypes=[dtype], count=1000)
+    report = ac.verify(activation, dtypes=[dtype], count=300)
     assert report.passed, str(report)
 
 
