@@ -20,6 +20,7 @@ from .. import functions as fn
 from ..errors import ArgumentError, UnboundedImage, UndecidedImage
 from .ball_nodes import Undecided, exact_ball
 from .balls import OutsideDomain, Singular, working
+from .budget import check
 from .derivative import differentiate
 from .integrand import Integrand, integrands
 from .monomials import Monomial, Unexpandable
@@ -286,6 +287,7 @@ class Gaussian:
         borders: dict[int, list[Tail]] = {}
         stack = [(low, high)]
         while stack:
+            check()
             self.spent += 1
             if self.spent > _MOST_INTERVALS:
                 raise UndecidedImage(
