@@ -6,7 +6,8 @@ import importlib.util
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,15 +102,23 @@ def write_page(folder: str) -> int:
 
 def page_text(draw: Draw | None = None, step: Steps = lambda name: None) -> str:
     """The page; ``draw`` gets each adversary and the name of its picture."""
-    parts = [_INTRODUCTION.format(digits=DIGITS)]
-    mode = ""
+    tables = {"global": [_GLOBAL], "split": [_SPLIT]}
+    outcomes: dict[tuple[str, str], Counter[str]] = {}
     for row in _rows():
-        if row.mode != mode:
-            mode = row.mode
-            parts.append(_GLOBAL if mode == "global" else _SPLIT)
         step(f"{row.name} {row.rule} {row.mode}")
-        parts.append(f"| {' | '.join(_cells(row, draw))} |\n")
-    return "".join(parts)
+        outcome, cells = _cells(row, draw)
+        outcomes.setdefault((row.mode, row.rule), Counter())[outcome] += 1
+        tables[row.mode].append(f"| {' | '.join(cells)} |\n")
+    return "".join([_INTRODUCTION.format(digits=DIGITS), _summary(outcomes), *tables["global"], *tables["split"]])
+
+
+def _summary(outcomes: Mapping[tuple[str, str], Counter[str]]) -> str:
+    """How many of the catalog each rule opposes, by closed forms or certified, and how many it refuses."""
+    lines = ["\n| mode | rule | exact | certified | refused |\n|---|---|---|---|---|\n"]
+    for (mode, rule), counts in outcomes.items():
+        refused = [f"{count} {name}" for name, count in sorted(counts.items()) if name not in ("exact", "certified")]
+        lines.append(f"| {mode} | {rule} | {counts['exact']} | {counts['certified']} | {', '.join(refused) or 0} |\n")
+    return "".join(lines)
 
 
 def _rows() -> Iterator[_Row]:
@@ -120,19 +129,20 @@ def _rows() -> Iterator[_Row]:
                     yield _Row(name, mode, rule)
 
 
-def _cells(row: _Row, draw: Draw | None) -> Sequence[str]:
+def _cells(row: _Row, draw: Draw | None) -> tuple[str, Sequence[str]]:
+    """The label or the name of the refusal, and the row of the table."""
     try:
         star = ac.adversary(row.name, rule=row.rule, mode=row.mode)
     except ac.ActcompError as refusal:
         advice = f" Do: {_short(refusal.do)}." if refusal.do else ""
         reason = f"refused, {type(refusal).__name__}: {_short(refusal.what)}.{advice}"
-        return (_code(row.name), row.rule, reason, *[""] * 7)
+        return type(refusal).__name__, (_code(row.name), row.rule, reason, *[""] * 7)
     if draw is not None:
         draw(star, row.picture)
     chi = pair_chi(star)
     formulas = _pair_lines(star) if star.mode == "split" else _formula(star)
     pairs = [(term.original, term) for term in star.terms] or [(star.original, star)]
-    return (
+    cells = (
         _code(row.name),
         row.rule,
         "<br>".join(formulas),
@@ -140,15 +150,16 @@ def _cells(row: _Row, draw: Draw | None) -> Sequence[str]:
         _label(star),
         _images([one for one, _ in pairs]),
         _images([two for _, two in pairs]),
-        growth(star),
-        f"{_code(star.sign_symmetric) if star.sign_symmetric else 'none'}: {star.reason}",
+        _prose(growth(star)),
+        _alternating(star),
         _short(chi) if isinstance(chi, str) else f"{chi.value:.{DIGITS}g}",
     )
+    return star.label, cells
 
 
 def _formula(star: Adversary) -> list[str]:
     lines = [_code(" ".join(line.split())) for line in formula_lines(star, DIGITS)]
-    return [*lines, *(f"({table.name}: {table.ideal})" for table in star.tables)]
+    return [*lines, *(f"({table.name}: {_code(str(table.ideal))})" for table in star.tables)]
 
 
 def _pair_lines(star: Adversary) -> list[str]:
@@ -159,7 +170,7 @@ def _pair_lines(star: Adversary) -> list[str]:
     for symbol, term in zip(parted.rule_symbols, star.terms, strict=True):
         if term.original is not None:
             lines.append(f"{symbol} = {_code(term.original.shown(DIGITS))}")
-        lines.append(f"{symbol}\\* = {'<br>'.join(_formula(term))}; {term.reason}")
+        lines.append(f"{symbol}\\* = {'<br>'.join(_formula(term))}<br>{_alternating(term)}")
     return lines
 
 
@@ -174,11 +185,24 @@ def _label(star: Adversary) -> str:
     return f"certified, within 1e{math.ceil(math.log10(star.distance))}"
 
 
+def _alternating(star: Adversary) -> str:
+    """The sign form, and the sentence that tells what alternating changes."""
+    form = star.sign_symmetric or ""
+    if form and star.reason.startswith(form):
+        return _code(form) + _prose(star.reason.removeprefix(form))
+    return f"{_code(form)}: {_prose(star.reason)}" if form else _prose(star.reason)
+
+
+def _prose(text: str) -> str:
+    """Words of a table: an asterisk is one, and no emphasis."""
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*")
+
+
 def _code(text: str) -> str:
     return f"`{text}`"
 
 
 def _short(text: str) -> str:
-    """A message on one line of a table, its decimal numbers rounded."""
+    """A message in a table, its decimal numbers rounded."""
     rounded = re.sub(r"-?\d+\.\d{7,}(e-?\d+)?", lambda number: f"{float(number.group()):.{DIGITS}g}", text)
-    return " ".join(rounded.split()).replace("|", "\\|")
+    return _prose(rounded)

@@ -190,9 +190,7 @@ def _places(found: Sequence[Any] | None) -> str:
         return "not all known"
     if not found:
         return "none"
-    texts = [
-        f"all of [{number(one[0])}, {number(one[1])}]" if isinstance(one, tuple) else number(one) for one in found
-    ]
+    texts = [f"all of [{number(one[0])}, {number(one[1])}]" if isinstance(one, tuple) else number(one) for one in found]
     return ", ".join(texts if len(texts) <= 6 else [*texts[:5], f"and {len(texts) - 5} more"])
 
 

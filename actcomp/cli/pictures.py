@@ -61,9 +61,7 @@ def plot_small(star: Adversary, path: str) -> None:
     with drawing(path, dpi=150, colours=48) as pyplot:
         pyplot.rcParams.update({"font.size": 7, "axes.linewidth": 0.6, "xtick.major.width": 0.6})
         pyplot.rcParams.update({"ytick.major.width": 0.6, "xtick.major.size": 2, "ytick.major.size": 2})
-        _, grid = pyplot.subplots(
-            len(pairs), 2, figsize=(4.2, 1.4 * len(pairs)), squeeze=False, layout="constrained"
-        )
+        _, grid = pyplot.subplots(len(pairs), 2, figsize=(4.2, 1.4 * len(pairs)), squeeze=False, layout="constrained")
         for curves, (left, right) in zip(pairs, grid, strict=True):
             draw_pair(left, right, curves, "x", width=1.2)
 
@@ -113,8 +111,8 @@ def _bands(axes: Any, curves: Sequence[Curve]) -> None:
     for (m, big), owners in ends.items():
         colour = owners[0][1]
         axes.axhspan(max(m, low), min(big, high), color=colour, alpha=0.1, linewidth=0, zorder=0)
-        for value, letter in ((m, "m"), (big, "M")):
-            names = " = ".join(f"{letter}{star}" for star, _ in owners)
+        for value, letters in ((m, "mM"),) if m == big else ((m, "m"), (big, "M")):
+            names = " = ".join(f"{letter}{star}" for star, _ in owners for letter in letters)
             number = f"{value:.4g}".replace("inf", r"\infty")
             beyond = "" if low <= value <= high else r" \uparrow" if value > high else r" \downarrow"
             if not beyond:
@@ -166,14 +164,15 @@ def _values(f: Activation, x: Any) -> Any:
 
 
 def _limits(lines: Sequence[Any]) -> tuple[float, float]:
-    """All of the first curve; of others what is within some multiple of it."""
+    """All of the first curve; of others what is within some multiple of it, or all where that is next to nothing."""
     first = lines[0][np.isfinite(lines[0])]
     rest = [line[np.isfinite(line)] for line in lines[1:]]
     low, high = float(first.min()), float(first.max())
     reach = max(abs(low), abs(high), 1.0)
     for other in rest:
-        low = min(low, max(float(other.min()), -3 * reach))
-        high = max(high, min(float(other.max()), 3 * reach))
+        least, most = float(other.min()), float(other.max())
+        far = -np.inf if most < -reach else -3 * reach, np.inf if least > reach else 3 * reach
+        low, high = min(low, max(least, far[0])), max(high, min(most, far[1]))
     margin = 0.07 * (high - low) or 1.0
     return low - margin, high + margin
 

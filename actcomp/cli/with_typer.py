@@ -51,9 +51,7 @@ def _callback(command: Command, run: Run) -> Callable[..., None]:
 
     parameters = [_parameter(option) for option in command.options]
     if command.takes_expression:
-        argument = typer.Argument(
-            ... if command.needs_expression else None, help=EXPRESSION_HELP, show_default=False
-        )
+        argument = typer.Argument(... if command.needs_expression else None, help=EXPRESSION_HELP, show_default=False)
         parameters.insert(0, _keyword("expression", str if command.needs_expression else str | None, argument))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
