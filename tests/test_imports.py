@@ -48,6 +48,13 @@ LAYERS = {
     "catalog": Layer(deferred=("activation",)),
     # mathematics
     "calculus": Layer(("errors", "functions", "certified"), outside=("sympy", "flint")),
+    "calculus.antiderivative": Layer(
+        ("errors", "functions", "certified", "language", "calculus"), outside=("sympy", "flint")
+    ),
+    "calculus.rules.registered": Layer(("errors", "calculus"), deferred=("activation",), outside=("sympy",)),
+    "calculus.adversary": Layer(
+        ("errors", "functions", "certified", "activation", "calculus"), outside=("sympy", "flint")
+    ),
     "calculus.decompose": Layer(("errors", "functions", "activation", "catalog", "calculus"), outside=("sympy",)),
     # Program: from an expression (trace, build) to primitives; knows no target
     "program": Layer(("errors", "debug"), outside=("numpy",)),
@@ -64,10 +71,11 @@ LAYERS = {
     # arrays, threads, memory: knows no SymPy
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
     "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
+    "results": Layer(("", "runtime"), deferred=("certified",), guests=("sympy",)),
     "kernel": Layer(("errors", "debug", "program", "runtime"), outside=("numpy",)),
     "pair": Layer(("errors", "kernel", "program", "runtime")),
     "api": Layer(
-        ("", "errors", "debug", "kernel", "pair", "program", "runtime"),
+        ("", "errors", "debug", "kernel", "pair", "program", "results", "runtime"),
         deferred=("activation", "calculus", "verify", "catalog"),
     ),
     # beside the flow

@@ -18,7 +18,7 @@ from flint import arb
 from .. import functions as fn
 from ..errors import UndecidedImage, UnsupportedExpression
 from .ball_nodes import Undecided
-from .balls import BallFunction, OutsideDomain, Singular, Unresolved
+from .balls import BallFunction, OutsideDomain, Singular, Unresolved, working
 from .budget import OutOfTime, limited
 from .derivative import differentiate
 from .identity import parity, slope_sum
@@ -58,7 +58,9 @@ class Extremum:
         """Rational numbers (or an infinity, twice) between which it lies."""
         if not self.finite:
             return self.place.exact, self.place.exact
-        return tuple(_exact_dyadic(end) for end in (self.place.ball.lower(), self.place.ball.upper()))  # type: ignore[return-value]
+        with working(2 * PRECISION, 1):
+            ends = self.place.ball.lower(), self.place.ball.upper()
+        return _exact_dyadic(ends[0]), _exact_dyadic(ends[1])
 
     @property
     def value(self) -> sp.Expr:

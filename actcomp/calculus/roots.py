@@ -66,7 +66,8 @@ class Place:
 
 
 def _restored(mid: tuple[int, int], rad: tuple[int, int], exact: sp.Expr | None) -> Place:
-    return Place(arb(mid=arb(mid), rad=arb(rad)), exact)
+    with working(8 * PRECISION, 1):
+        return Place(arb(mid=arb(mid), rad=arb(rad)), exact)
 
 
 def rational(ball: Any, bits: int = 120) -> sp.Rational:
