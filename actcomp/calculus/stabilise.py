@@ -110,6 +110,19 @@ def exp_times_sigmoid(node: sp.Mul) -> Any:
     return None
 
 
+def slope_of_gate(node: sp.Mul) -> Any:
+    """T(u) (T'(u)/T(u)) = T'(u) with T = tanh_softplus, beside a sum.
+
+    Alone they stay apart: T + x T' is to become T (1 + x T'/T).
+    """
+    if any(isinstance(factor, sp.Add) for factor in node.args):
+        for factor in node.args:
+            if isinstance(factor, fn.dlog_tanh_softplus) and fn.tanh_softplus(factor.args[0]) in node.args:
+                u = factor.args[0]
+                return node / (factor * fn.tanh_softplus(u)) * fn.dtanh_softplus(u)
+    return None
+
+
 def log_of_sum(node: sp.log) -> Any:
     """log(1 + exp(u)) = softplus(u); log(1 + u) = log1p(u); log(sigmoid(u)) = logsigmoid(u)."""
     argument = node.args[0]
@@ -313,6 +326,7 @@ RULES: tuple[tuple[type, Rule], ...] = (
     (sp.Mul, exp_times_sigmoid),
     (sp.Mul, tanh_by_exponentials),
     (sp.Mul, share_of_exponentials),
+    (sp.Mul, slope_of_gate),
     (sp.log, log_of_sum),
     (fn.log1p, log1p_of_exp),
     (sp.tanh, tanh_of_softplus),

@@ -30,6 +30,10 @@ SPELLINGS = {
         sp.exp(x) / (sp.exp(x) + sp.exp(y)), sp.exp(-y) / (sp.exp(2 * x) + sp.exp(-y)),
         x * sp.exp(x) / (sp.exp(x) / 2 + sp.exp(-x) / 2),
     ],
+    "slope_of_gate": [
+        (x + 2) * fn.tanh_softplus(x) * fn.dlog_tanh_softplus(x),
+        3 * y * (x - y) * fn.tanh_softplus(-x) * fn.dlog_tanh_softplus(-x),
+    ],
     "log_of_sum": [sp.log(1 + sp.exp(x)), sp.log(1 + x**2), sp.log(1 / (1 + sp.exp(-x)))],
     "log1p_of_exp": [fn.log1p(sp.exp(-x))],
     "tanh_of_softplus": [sp.tanh(sp.log(1 + sp.exp(x)))],
