@@ -30,9 +30,10 @@ RULES = {
 _INTRODUCTION = """\
 # Adversaries of the catalog
 
-Written by `python -m actcomp adversary --all`; a test writes it again and compares. Everything here is proved: images
-are exact or enclosed, every adversary is differentiated and compared with its rule. Numbers are rounded to {digits}
-digits for reading; `python -m actcomp adversary NAME --rule RULE --json` has them in full.
+Written by `python -m actcomp adversary --all`; a test writes it again and compares. Nothing is sampled: images are
+exact or enclosed, and the derivative of every adversary is compared with its rule on each piece, in ball arithmetic.
+Numbers are rounded to {digits} digits for reading; `python -m actcomp adversary NAME --rule RULE --json` has them in
+full. The anchor is "auto", eps is 0.1, parameters are at their defaults.
 
 Pictures: f dark, f\\* orange; on the right the derivatives, dashed, with their images shaded.
 
@@ -90,13 +91,14 @@ def write_page(folder: str) -> int:
         plot_small(star, str(pictures / name))
         drawn.add(name)
 
-    with progress(len(list(_rows())), timed=False) as step:
+    count = len(list(_rows()))
+    with progress(count, timed=False) as step:
         text = page_text(draw, step)
     for old in pictures.glob("*.png"):
         if old.name not in drawn:
             old.unlink()
     (root / PAGE).write_text(text, encoding="utf-8")
-    print(f"{root / PAGE}: {text.count(chr(10) + '| ')} rows, {len(drawn)} pictures in {pictures}")
+    print(f"{root / PAGE}: {count} rows, {len(drawn)} pictures in {pictures}")
     return 0
 
 

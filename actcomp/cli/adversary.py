@@ -86,7 +86,7 @@ def _facts(star: Adversary) -> list[tuple[str, list[tuple[str, str]]]]:
     assert f is not None
     arguments = ", ".join(map(str, star.inputs))
     head = "f*" if star.mode == "global" else "F*"
-    facts = [(f"f({f.inputs[0]})", f.shown())]
+    facts = [(f"f({f.inputs[0]})" if i == 0 else "", line) for i, line in enumerate(formula_lines(f))]
     if star.decomposition is not None:
         facts.append((f"F({arguments})", star.decomposition.lifted.shown()))
     lines = formula_lines(star) if star.mode == "global" else [star.shown()]
@@ -106,7 +106,9 @@ def _facts(star: Adversary) -> list[tuple[str, list[tuple[str, str]]]]:
         return [(f"{star.name}: {label(star)}", facts)]
     parts = []
     for i, term in enumerate(star.terms):
-        one = [("t", "" if term.original is None else term.original.shown())]
+        one = [] if term.original is None else [
+            ("t" if k == 0 else "", line) for k, line in enumerate(formula_lines(term.original))
+        ]  # fmt: skip
         one += [("t*" if k == 0 else "", line) for k, line in enumerate(formula_lines(term))]
         one += _proof(term)
         one += [("image of t'", _hull(term.original)), ("image of t*'", _hull(term))]

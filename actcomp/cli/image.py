@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import actcomp as ac
 
 from .arguments import read_activation, read_window
-from .describe import image_facts, image_json, moment_facts, moments_json, moments_of
+from .describe import formula_lines, image_facts, image_json, moment_facts, moments_json, moments_of
 from .plot import check_path
 from .screen import print_facts, print_json, progress
 
@@ -36,7 +36,8 @@ def run(*, expression: str, param: Sequence[str], window: str | None, plot: str 
         )
         return 0
     held = [("parameters", ", ".join(f"{name} = {value:g}" for name, value in found.parameters.items()))]
-    facts = [("f", f.shown()), *(held if found.parameters else []), *image_facts(found)]
+    formula = [("f" if i == 0 else "", line) for i, line in enumerate(formula_lines(f))]
+    facts = [*formula, *(held if found.parameters else []), *image_facts(found)]
     print_facts(f.name, facts if plot is None else [*facts, ("picture", plot)])
     print()
     print_facts("for z ~ N(0, 1)", moment_facts(moments))

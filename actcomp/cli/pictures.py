@@ -178,5 +178,8 @@ def _limits(lines: Sequence[Any]) -> tuple[float, float]:
 
 
 def _title(name: str, f: Activation) -> str:
-    text = f"{name}: {ac.CATALOG[name].expression}" if name in ac.CATALOG else f"f = {f.shown(6)}"
+    known = ac.CATALOG.get(name)
+    text = f"f = {f.shown(6)}" if known is None else f"{name}: {known.expression}"
+    if known is not None and known.expression == f"{name}(x)":
+        text = known.expression
     return text if len(text) <= 62 else text[:59] + "..."
