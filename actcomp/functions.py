@@ -160,14 +160,6 @@ class one_minus_tanh_softplus(RealFunction):
         return 2 / (1 + (1 + sp.exp(x)) ** 2)
 
 
-class dlog_tanh_softplus(RealFunction):
-    """The logarithmic derivative of tanh_softplus, T'/T for T = tanh_softplus.
-
-    4 (1 + e) / ((e**2 + 2e + 2) (e + 2)) with e = exp(x): near 1 on the left, so that mish' = T + x T' is
-    T (1 + x T'/T) without the cancellation; decays like 4 exp(-2 x) on the right.
-    """
-
-    @classmethod
 class dtanh_softplus(RealFunction):
     """The derivative of tanh_softplus: 4 e (1 + e) / (1 + (1 + e)**2)**2 with e = exp(x)."""
 
@@ -177,6 +169,14 @@ class dtanh_softplus(RealFunction):
         return 4 * e * (1 + e) / (1 + (1 + e) ** 2) ** 2
 
 
+class dlog_tanh_softplus(RealFunction):
+    """The logarithmic derivative of tanh_softplus, T'/T for T = tanh_softplus.
+
+    4 (1 + e) / ((e**2 + 2e + 2) (e + 2)) with e = exp(x): near 1 on the left, so that mish' = T + x T' is
+    T (1 + x T'/T) without the cancellation; decays like 4 exp(-2 x) on the right.
+    """
+
+    @classmethod
     def definition(cls, x: Any) -> sp.Expr:
         e = sp.exp(x)
         return 4 * (1 + e) / ((e**2 + 2 * e + 2) * (e + 2))
