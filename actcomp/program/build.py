@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from .. import debug
-from .. import functions as fn
 from ..errors import UnsupportedExpression
 from .builder import Builder, Value
+from .compensate import BY_REST
 from .infinity import Infinity
 from .mirror import mirror
 from .passes import Observer, run_passes
@@ -107,11 +107,11 @@ class _Maker:
         return value if self.infinity is None else self.infinity.settle(value, order)
 
     def tracer(self, order: int, expression: sp.Expr = _NOTHING) -> Tracer:
-        """Second derivatives carry their rounding errors; first ones in float64 where functions come close to 1, and
-        in any type where a difference from mish is left, half of which cancels."""
+        """Second derivatives carry their rounding errors; first ones in float64 where functions come close to 1, and in
+        any type where s x - mish(x) is differentiated, half of which cancels."""
         if order == 2:
             return self.tracers[ALL]
-        saturating = order == 1 and (self.type == "f64" or expression.has(fn.dtanh_softplus))
+        saturating = order == 1 and (self.type == "f64" or expression.has(*BY_REST))
         return self.tracers[SATURATION if saturating else PLAIN]
 
     def forward(self) -> None:

@@ -100,15 +100,16 @@ def _near_one(head: Value, rest: Value) -> Pair:
     return total, (head - total) - rest
 
 
-# Functions that come close to 1: as a float they lose what their distance from it has to say. The last two are what
-# mish cancels with in s x - mish(x).
+# What mish is made of in s x - mish(x), where it cancels.
+BY_REST = (fn.one_minus_tanh_softplus, fn.dtanh_softplus)
+
+# Functions that come close to 1: as a float they lose what their distance from it has to say; and those above.
 SATURATING: dict[type, Callable[[Value], Pair]] = {
     fn.sigmoid: sigmoid_pair,
     sp.tanh: tanh_pair,
     fn.tanh_softplus: tanh_softplus_pair,
     fn.dlog_tanh_softplus: log_slope_pair,
-    fn.one_minus_tanh_softplus: by_rest("one_minus_tanh_softplus"),
-    fn.dtanh_softplus: by_rest("dtanh_softplus"),
+    **{function: by_rest(function.__name__) for function in BY_REST},
 }
 
 
