@@ -235,16 +235,18 @@ def pair_chi(star: Adversary, q: float = 1.0) -> Moment:
     For mode "split" that of the two gates, whose inputs are independent (see calculus.gates). Raises what
     :func:`moments` raises; UnsupportedExpression where a gate's rule is not of degree one in each term.
     """
-    from .calculus import gates
-    from .calculus.moments import pair_chi as product
+    from .calculus.adversary import Adversary
+    from .calculus.gates import gate_chi
+    from .calculus.moments import product
 
-    if star.original is None or star.decomposition is None:
-        return product(moments(star.original, q), moments(star, q))
+    if not isinstance(star, Adversary):
+        raise ArgumentError(f"{star!r:.60} is no adversary", do='pass what ac.adversary("mish") gives')
+    if star.decomposition is None:
+        return product(moments(star.original, q).chi, moments(star, q).chi)
     parted = star.decomposition
-    values = {p.symbol: p.default for p in star.original.parameters}
+    values = {p.symbol: p.default for p in parted.activation.parameters}
     sides = [[moments(term, q) for term in terms] for terms in (parted.terms, star.terms)]
-    first, second = (gates.gate_chi(parted.rule, values, parted.rule_symbols, side, q) for side in sides)
-    return gates.product(first, second)
+    return product(*(gate_chi(parted.rule, values, parted.rule_symbols, side, q) for side in sides))
 
 
 def register_rule(

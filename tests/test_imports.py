@@ -77,6 +77,7 @@ LAYERS = {
     "api": Layer(
         ("", "errors", "debug", "kernel", "pair", "program", "results", "runtime"),
         deferred=("activation", "calculus", "verify", "catalog"),
+        guests=("sympy",),
     ),
     # beside the flow
     "verify": Layer(

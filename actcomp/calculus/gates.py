@@ -16,7 +16,7 @@ from flint import arb
 
 from ..errors import UnsupportedExpression
 from .balls import BallFunction, working
-from .moments import Moment, Moments, _moment
+from .moments import Moment, Moments, as_moment
 
 _PRECISION = 128
 
@@ -47,12 +47,7 @@ def gate_chi(
         if not square > 0:
             raise UnsupportedExpression("the gate is 0, so that it has no chi", do="give one that is not")
         variance = BallFunction(sp.Rational(Fraction(q)), []).series([], [], 1, _PRECISION)[0]
-        return _moment(variance * slopes / square)
-
-
-def product(a: Moment, b: Moment) -> Moment:
-    with working(_PRECISION, 1):
-        return _moment(_ball(a) * _ball(b))
+        return as_moment(variance * slopes / square)
 
 
 def _mean_square(polynomial: sp.Poly, symbols: Sequence[sp.Symbol], moments: Sequence[Moments]) -> Any:

@@ -84,7 +84,7 @@ def gaussian_moments(f: sp.Expr, x: sp.Symbol, q: Fraction | float = 1) -> Momen
         variance = exact_ball(Fraction(q))
         gain = (variance / square).sqrt()
         chi = variance * slope_square / square
-        return Moments(float(q), *map(_moment, (mean, square, slope, slope_square, gain, chi)))
+        return Moments(float(q), *map(as_moment, (mean, square, slope, slope_square, gain, chi)))
 
 
 def expectation(g: sp.Expr, x: sp.Symbol, q: Fraction | float = 1) -> Any:
@@ -94,11 +94,16 @@ def expectation(g: sp.Expr, x: sp.Symbol, q: Fraction | float = 1) -> Any:
 
 def pair_chi(a: Moments, b: Moments) -> Moment:
     """chi of a layer with f followed by one with f*: the product."""
+    return product(a.chi, b.chi)
+
+
+def product(a: Moment, b: Moment) -> Moment:
     with working(_PRECISION, 1):
-        return _moment(arb(a.chi.value, a.chi.error) * arb(b.chi.value, b.chi.error))
+        return as_moment(arb(a.value, a.error) * arb(b.value, b.error))
 
 
-def _moment(enclosure: Any) -> Moment:
+def as_moment(enclosure: Any) -> Moment:
+    """The ball as a float64 and a bound of its distance from everything in the ball."""
     value = float(enclosure.mid())
     error = (enclosure - value).abs_upper()
     nearest = float(error)
