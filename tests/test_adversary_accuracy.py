@@ -88,6 +88,26 @@ def test_adversary(name: str, rule: str, dtype: str) -> None:
     assert not failures, "\n".join(map(str, failures))
 
 
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("where(x > 0, x, alpha*(exp(x) - 1))", {"alpha": 1.0}),
+        ("where(x > 0, x, alpha*expm1(x/alpha))", {"alpha": 1.0}),
+        ("max(x, 0) + min(0, exp(x) - 1)", {}),
+        ("1.1*(max(x, 0) + min(0, 1.7*(exp(x) - 1)))", {}),
+        ("tanh(a*x)", {"a": 1.0}),
+        ("x*tanh(softplus(2*x)) + x/3", {}),
+        ("2*sigmoid(x) - 1", {}),
+    ],
+)
+def test_reflected_in_other_spellings(text: str, parameters: dict[str, float]) -> None:
+    star = adversary(ac.activation(text, parameters=parameters), "reflect")
+    subject = KernelSubject(star, ac.compile(star))
+    for dtype, count in (("f32", 4_000), ("f64", 2_000)):
+        failures = [c for c in accuracy(Case(star, subject, dtype, BOUND, SEED, count)) if c.passed is False]
+        assert not failures, "\n".join(map(str, failures))
+
+
 def same_bits(name: str, rule: str, dtype: str, other: str, outer: int, inner: int) -> None:
     """f*(x) = outer g(inner x), and so for the derivatives, on random bit patterns, NaN and infinities among them."""
     largest = (1 << format_of(dtype).width_bits) - 1

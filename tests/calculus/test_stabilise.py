@@ -41,7 +41,8 @@ SPELLINGS = {
         1 - sp.exp(x), sp.exp(x) - 1, 3 * sp.exp(x) - 3, 1 + sp.tanh(x), 2 - 2 * sp.tanh(x), 1 - sp.erf(x),
         (1 + sp.erf(x / sp.sqrt(2))) / 2, 1 - fn.sigmoid(x), 1 - fn.Phi(x), 1 - sp.cos(x), 1 + sp.cos(x),
         1 - sp.tanh(x) ** 2, 1 - fn.sech2(x), y + 1 - sp.exp(x), sp.Rational(1, 4) - fn.dsigmoid(x),
-        1 + fn.expm1(x), -2 * fn.expm1(-x) - 2 + y, 8 * fn.dsigmoid(-x) - 2, 1 - fn.tanh_softplus(x),
+        2 * fn.sigmoid(x) - 1, 3 - 6 * fn.Phi(x) + y, 1 + fn.expm1(x),
+        -2 * fn.expm1(-x) - 2 + y, 8 * fn.dsigmoid(-x) - 2, 1 - fn.tanh_softplus(x),
         3 * fn.tanh_softplus(-x) - 3 + y,
     ],
     "function_minus_tangent": [

@@ -7,7 +7,8 @@ import sympy as sp
 from ... import functions as fn
 from ...errors import NoClosedForm, UnboundedImage
 from ..parametric import symbolic_hull
-from ..stabilise import WITHOUT_TANGENT
+from ..pieces import pieces
+from ..stabilise import WITHOUT_TANGENT, stabilise
 from .problem import Opposed, Problem, Rule
 
 
@@ -65,6 +66,7 @@ def _ordered(end: sp.Expr) -> sp.Expr:
 
 def line_minus(line: sp.Expr, f: sp.Expr, x: sp.Symbol) -> sp.Expr:
     """line - f, inside the branches of a Piecewise, so that a linear branch stays one product."""
+    f = _branches(stabilise(f), x)
     if isinstance(f, sp.Piecewise):
         return sp.Piecewise(*((line_minus(line, value, x), condition) for value, condition in f.args))
     if isinstance(f, (fn.maximum, fn.minimum)):
@@ -72,6 +74,19 @@ def line_minus(line: sp.Expr, f: sp.Expr, x: sp.Symbol) -> sp.Expr:
         return swapped(*(line_minus(line, side, x) for side in f.args))
     parts = [_tangent_and_rest(term, x) for term in sp.Add.make_args(sp.expand_mul(line - f))]
     return sp.collect(sp.Add(*(tangent for tangent, _ in parts)), x) + sp.Add(*(rest for _, rest in parts))
+
+
+def _branches(f: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    """max(x, 0) + min(0, expm1(x)) and the like as the branches of one Piecewise, in which the line can cancel."""
+    sums = isinstance(f, (sp.Add, sp.Mul)) and f.has(fn.maximum, fn.minimum) and f.has(*WITHOUT_TANGENT)
+    if not sums or f.free_symbols != {x}:
+        return f
+    parts = pieces(f, x)
+    borders = [part.high.exact for part in parts[:-1]]
+    if not all(isinstance(border, sp.Rational) for border in borders):
+        return f
+    right_to_left = [(parts[k + 1].expression, x > borders[k]) for k in reversed(range(len(borders)))]
+    return sp.Piecewise(*right_to_left, (parts[0].expression, True))
 
 
 def _tangent_and_rest(term: sp.Expr, x: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
