@@ -20,9 +20,10 @@ from ..certified import certified
 from ..errors import NoClosedForm
 from ..language import KNOWN_NODES
 from . import child
+from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved, evaluate
 from .derivative import differentiate
-from .identity import _cancels
+from .identity import _cancels, respelled
 from .pieces import Piece, pieces
 from .roots import Place, place, rational
 from .stabilise import stabilise
@@ -38,6 +39,7 @@ class Integrated:
     distance: Any
 
 
+_COMPILED = (sp.Symbol, sp.Number, sp.NumberSymbol, sp.Add, sp.Mul, sp.Pow, sp.Piecewise, *KNOWN_NODES)
 # (power of F, F) -> antiderivative of F(u)**power by u
 _TABLE: dict[tuple[int, type], Callable[[Any], sp.Expr]] = {
     (1, sp.exp): lambda u: sp.exp(u),
@@ -101,7 +103,7 @@ def tidy(number: sp.Expr) -> sp.Expr:
     if number.count_ops() <= 25 and not _long(number):
         if number.has(sp.tanh):
             number = sp.radsimp(sp.simplify(number.rewrite(sp.exp)))
-        number = sp.radsimp(sp.logcombine(sp.expand(number), force=True))
+        number = sp.expand(sp.radsimp(sp.logcombine(sp.expand(number), force=True)))
         if number.count_ops() <= 12 and not _long(number):
             return number
     return rational(evaluate(number, {}, 150))
@@ -158,11 +160,26 @@ def closed_form(g: sp.Expr, x: sp.Symbol, part: Piece | None = None) -> sp.Expr 
     if candidate is None:
         return None
     candidate = stabilise(candidate)
-    if any(
-        isinstance(node, sp.Function) and not isinstance(node, KNOWN_NODES) for node in sp.preorder_traversal(candidate)
-    ):
+    if any(not isinstance(node, _COMPILED) for node in sp.preorder_traversal(candidate) if isinstance(node, sp.Expr)):
         return None  # erfi, say, which has no kernel
-    return candidate if proved(candidate, g, x, part) else None
+    return candidate if proved(candidate, g, x, part) and _conditioned(candidate, x, part) else None
+
+
+def _conditioned(candidate: sp.Expr, x: sp.Symbol, part: Piece | None) -> bool:
+    """Whether float64 would evaluate the formula well: ball arithmetic with 53 bits says how rounding errors grow."""
+    function = BallFunction(candidate, [x])
+    for point in (-20.0, -4.0, -1.0, -0.3, -(2.0**-10), -(2.0**-30), 2.0**-30, 2.0**-10, 0.3, 1.0, 4.0, 20.0):
+        if part is not None and not (part.low.ball < min(point, 0.0) and part.high.ball > max(point, 0.0)):
+            continue
+        try:
+            at_zero = function.series([0], [1], 1, 53)[0]
+            value, slope = function.series([point], [1], 2, 53)
+        except (Undecided, OutsideDomain, Singular):
+            return False
+        change = value - at_zero
+        if not change.rad() < arb((1, -44)) * (abs(change.mid()) + abs(slope * point)):
+            return False
+    return True
 
 
 def _by_table(g: sp.Expr, x: sp.Symbol) -> sp.Expr | None:
@@ -220,7 +237,14 @@ def _certified(part: Piece, x: sp.Symbol, name: str) -> tuple[sp.Expr, Any]:
     low, left = _end(part, x, -1)
     high, right = _end(part, x, 1)
     start = part.inside() if not (low <= 0 and high >= 0) else arb(0)
-    data = antiderivative(part.expression, x, low, high, (start, 0), name)
+    try:
+        data = antiderivative(part.expression, x, low, high, (start, 0), name)
+    except NoClosedForm:
+        other = sp.together(respelled(part.expression, x))  # in exponentials quotients are better enclosed
+        try:
+            data = antiderivative(other, x, low, high, (start, 0), name)
+        except NoClosedForm as fault:
+            raise NoClosedForm(fault.what, do="use rule='inverse' or rule='reflect'") from fault
     middle = certified(x, data)
     branches = []
     if left is not None:

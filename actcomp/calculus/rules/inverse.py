@@ -194,7 +194,10 @@ def _certified_inverse(
     x = problem.x
     ends = [_reach(part, x, end, side) for end, side in ((low, -1), (high, 1))]
     (first, left, before), (last, right, after) = ends
-    data = inverse_function(part.expression, x, first, last, f"inverse_{problem.identifier}")
+    try:
+        data = inverse_function(part.expression, x, first, last, f"inverse_{problem.identifier}")
+    except NoClosedForm as fault:
+        raise NoClosedForm(fault.what, do="use rule='reflect', rule='reciprocal', or a larger eps") from fault
     node = certified(x, data)
     low, high = (low if left is None else first), (high if right is None else last)
     parts = [_Part(low, high, node, 1 / own.xreplace({x: node}), Fraction(data.distance))]
