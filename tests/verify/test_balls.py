@@ -39,8 +39,8 @@ def contains(ball, value: mpmath.mpf) -> bool:
 @pytest.mark.parametrize("node", ONE_ARGUMENT, ids=lambda node: node.__name__)
 @pytest.mark.parametrize("place", [-20.5, -3.25, -0.75, -(2.0**-30), 0.0, 0.5, 2.0, 17.25])
 def test_stable_functions_equal_their_definitions(node, place):
-    if node is fn.log1p and place <= -1:
-        pytest.skip("outside the domain of log1p")
+    if node is fn.log1p and place <= -1 or node is fn.atanh and abs(place) >= 1:
+        pytest.skip("outside the domain")
     if place == 0.0 and node is fn.logsigmoid:
         place = 0.125  # SymPy folds the definition at 0; the point serves no other purpose
     ours = series(node(x), x, place, 2, precision=100)
