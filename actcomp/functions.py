@@ -213,6 +213,8 @@ class maximum(RealFunction):
 
     @classmethod
     def eval(cls, a: Any, b: Any) -> sp.Expr | None:
+        if a == b:
+            return a
         return max(a, b) if a.is_Rational and b.is_Rational else None
 
     @classmethod
@@ -227,6 +229,8 @@ class minimum(RealFunction):
 
     @classmethod
     def eval(cls, a: Any, b: Any) -> sp.Expr | None:
+        if a == b:
+            return a
         return min(a, b) if a.is_Rational and b.is_Rational else None
 
     @classmethod

@@ -59,21 +59,15 @@ def _cancels(expression: sp.Expr, x: sp.Symbol) -> bool:
 def _as_rational(expression: sp.Expr, x: sp.Symbol) -> sp.Expr:
     """The expression as one fraction of polynomials in x and in the exponentials and other functions of it."""
     expression = sp.expand_power_exp(sp.expand(expression, power_exp=False))
-    arguments = [node.args[0] for node in expression.atoms(sp.exp)]
-    units: dict[Any, sp.Symbol] = {}
-    replaced: dict[Any, Any] = {}
-    for argument in arguments:
-        coefficient, core = argument.as_coeff_Mul()
+    units: dict[Any, list[Any]] = {}  # core -> the rational multiples of it in exponents
+    for node in expression.atoms(sp.exp):
+        coefficient, core = node.args[0].as_coeff_Mul()
         if coefficient.is_Rational:
-            unit = units.setdefault(core, sp.Dummy(positive=True))
-            replaced[sp.exp(argument)] = (coefficient, unit, core)
-    for core, unit in units.items():
-        mine = [c for c, u, _ in replaced.values() if u is unit]
-        scale = sp.ilcm(1, *(c.q for c in mine))
-        for node, value in list(replaced.items()):
-            if isinstance(value, tuple) and value[1] is unit:
-                replaced[node] = unit ** (value[0] * scale)
-        del core
+            units.setdefault(core, []).append(coefficient)
+    replaced: dict[Any, Any] = {}
+    for core, coefficients in units.items():
+        unit, scale = sp.Dummy(positive=True), sp.ilcm(1, *(c.q for c in coefficients))
+        replaced.update({sp.exp(c * core): unit ** (c * scale) for c in coefficients})
     return sp.cancel(sp.together(expression.xreplace(replaced)))
 
 

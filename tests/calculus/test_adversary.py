@@ -227,7 +227,7 @@ REFUSALS = (ac.UnboundedImage, ac.NotMonotone, ac.NoClosedForm, ac.UndecidedImag
 counted: Counter[str] = Counter()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(activations(max_depth=3))
 def test_random_functions(f):
     for rule in ("reflect", "reciprocal"):
