@@ -41,7 +41,7 @@ def _constant(number: sp.Expr, digits: int) -> sp.Expr:
     if not long and (not isinstance(number, sp.Expr) or number.count_ops() <= _MOST_OPERATIONS):
         return number
     value = sp.N(number, digits)
-    return value if value.is_Float else number
+    return value if value.is_Float or value.is_Integer else number
 
 
 def text(expression: sp.Expr, digits: int = DIGITS) -> str:

@@ -73,7 +73,9 @@ def line_minus(line: sp.Expr, f: sp.Expr, x: sp.Symbol) -> sp.Expr:
         swapped = fn.minimum if isinstance(f, fn.maximum) else fn.maximum
         return swapped(*(line_minus(line, side, x) for side in f.args))
     parts = [_tangent_and_rest(term, x) for term in sp.Add.make_args(sp.expand_mul(line - f))]
-    return sp.collect(sp.Add(*(tangent for tangent, _ in parts)), x) + sp.Add(*(rest for _, rest in parts))
+    difference = sp.collect(sp.Add(*(tangent for tangent, _ in parts)), x) + sp.Add(*(rest for _, rest in parts))
+    stable = stabilise(difference)  # x - (x - tanh(x)) is tanh(x)
+    return stable if stable.count_ops() < difference.count_ops() else difference
 
 
 def _branches(f: sp.Expr, x: sp.Symbol) -> sp.Expr:
@@ -85,8 +87,19 @@ def _branches(f: sp.Expr, x: sp.Symbol) -> sp.Expr:
     borders = [part.high.exact for part in parts[:-1]]
     if not all(isinstance(border, sp.Rational) for border in borders):
         return f
-    right_to_left = [(parts[k + 1].expression, x > borders[k]) for k in reversed(range(len(borders)))]
-    return sp.Piecewise(*right_to_left, (parts[0].expression, True))
+    values = [_folded(part.expression) for part in parts]
+    right_to_left = [(values[k + 1], x > borders[k]) for k in reversed(range(len(borders)))]
+    return sp.Piecewise(*right_to_left, (values[0], True))
+
+
+def _folded(f: sp.Expr) -> sp.Expr:
+    """With expm1(0), which min(0, x) leaves behind, as 0."""
+
+    def value(node: sp.Expr) -> sp.Expr:
+        found = fn.expand_definitions(node)
+        return found if found.is_Rational else node
+
+    return f.replace(lambda node: isinstance(node, fn.RealFunction) and node.args == (sp.Integer(0),), value)
 
 
 def _tangent_and_rest(term: sp.Expr, x: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
