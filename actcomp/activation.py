@@ -13,7 +13,7 @@ import sympy as sp
 
 from . import functions as fn
 from .errors import ActcompError, ParseError, UnsupportedExpression
-from .language import KNOWN_NODES
+from .language import FUNCTIONS, KNOWN_NODES
 from .parsing import not_real, parse
 
 MAX_OPERATIONS = 1_000
@@ -98,11 +98,17 @@ class Activation:
 
         return rows(self.expression, digits)
 
+    def shown_words(self) -> dict[str, str]:
+        """What the functions in the formula mean that are no words of the language, by their names."""
+        from .reading import words
+
+        return words(self.expression, FUNCTIONS)
+
     def latex(self, digits: int = 12) -> str:
         """The formula in LaTeX, numbers as in shown."""
         from .reading import latex
 
-        return latex(self.expression, digits)
+        return latex(self.expression, FUNCTIONS, digits)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Activation):

@@ -5,6 +5,7 @@ What is rounded is for reading only; the expression itself keeps every digit.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sympy as sp
@@ -49,8 +50,10 @@ def text(expression: sp.Expr, digits: int = DIGITS) -> str:
     return str(sp.sstr(rounded(expression, digits), full_prec=False))
 
 
-def latex(expression: sp.Expr, digits: int = DIGITS) -> str:
+def latex(expression: sp.Expr, known: Collection[str], digits: int = DIGITS) -> str:
+    """Functions that are none of the known ones stand as their definitions."""
     plain = rounded(expression, digits)
+    plain = plain.replace(lambda node: _is_foreign(type(node), known), lambda node: type(node).definition(*node.args))
     plain = plain.replace(fn.expm1, lambda u: sp.exp(u) - 1).replace(fn.log1p, lambda u: sp.log(1 + u))
     return str(_Latex({"full_prec": False}).doprint(plain))
 
@@ -72,6 +75,25 @@ def rows(expression: sp.Expr, digits: int = DIGITS) -> tuple[tuple[str, str], ..
     branches = _branches(expression)
     return tuple((text(value, digits), "" if condition == sp.true else _condition(condition, digits))
                  for value, condition in branches)  # fmt: skip
+
+
+_WELL_KNOWN = ("sinh", "cosh", "atanh")
+
+
+def _is_foreign(function: type, known: Collection[str]) -> bool:
+    """Whether a function is one of this package's for a formula that would cancel."""
+    ours = issubclass(function, fn.RealFunction) and function.nargs == sp.FiniteSet(1)
+    return ours and function.__name__ not in (*known, *_WELL_KNOWN)
+
+
+def words(expression: sp.Expr, known: Collection[str]) -> dict[str, str]:
+    """What the functions in it mean that are none of the known ones: ``{"expm1shrink(x)": "-x + exp(x) - 1"}``."""
+    x = sp.Symbol("x", real=True)
+    found = {}
+    for function in {type(node) for node in expression.atoms(fn.RealFunction)}:
+        if _is_foreign(function, known):
+            found[f"{function.__name__}(x)"] = text(fn.expand_definitions(function(x)))
+    return dict(sorted(found.items()))
 
 
 def _branches(expression: sp.Expr) -> list[tuple[sp.Expr, sp.Basic]]:

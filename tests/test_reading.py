@@ -77,6 +77,16 @@ def test_latex_of_names_with_underscores():
     assert r"\operatorname{inverse\_silu}" in latex
 
 
+def test_words_that_are_not_of_the_language():
+    assert ac.adversary("tanh").shown_words() == {"tanhshrink(x)": "x - tanh(x)"}
+    assert ac.adversary("silu").shown_words() == {}
+    assert ac.adversary("silu", rule="inverse").shown_words() == {}
+
+
+def test_latex_spells_them_out():
+    assert ac.adversary("tanh").latex() == r"x - \tanh{\left(x \right)}"
+
+
 def test_tables_of_an_adversary():
     (table,) = ac.adversary("silu", rule="inverse").tables
     assert str(table.name) == "inverse_silu"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import actcomp as ac
 
-from .describe import formula_lines, growth, hull, image_of, pair_chi
+from .describe import formula_lines, growth, hull, image_of, pair_chi, words_of
 from .screen import Steps, progress
 
 if TYPE_CHECKING:
@@ -106,12 +106,20 @@ def page_text(draw: Draw | None = None, step: Steps = lambda name: None) -> str:
     """The page; ``draw`` gets each adversary and the name of its picture."""
     tables = {"global": [_GLOBAL], "split": [_SPLIT]}
     outcomes: dict[tuple[str, str], Counter[str]] = {}
+    words: dict[str, str] = {}
     for row in _rows():
         step(f"{row.name} {row.rule} {row.mode}")
-        outcome, cells = _cells(row, draw)
+        outcome, cells = _cells(row, draw, words)
         outcomes.setdefault((row.mode, row.rule), Counter())[outcome] += 1
         tables[row.mode].append(f"| {' | '.join(cells)} |\n")
-    return "".join([_INTRODUCTION.format(digits=DIGITS), _summary(outcomes), *tables["global"], *tables["split"]])
+    head = [_INTRODUCTION.format(digits=DIGITS), _glossary(words), _summary(outcomes)]
+    return "".join([*head, *tables["global"], *tables["split"]])
+
+
+def _glossary(words: Mapping[str, str]) -> str:
+    """The functions that are no words of the language: each is computed as one, since its definition would cancel."""
+    meanings = (f"`{name}` = `{meaning}`" for name, meaning in sorted(words.items()))
+    return f"- **functions** that are computed as one, without cancellation: {', '.join(meanings)}.\n"
 
 
 def _summary(outcomes: Mapping[tuple[str, str], Counter[str]]) -> str:
@@ -131,14 +139,15 @@ def _rows() -> Iterator[_Row]:
                     yield _Row(name, mode, rule)
 
 
-def _cells(row: _Row, draw: Draw | None) -> tuple[str, Sequence[str]]:
-    """The label or the name of the refusal, and the row of the table."""
+def _cells(row: _Row, draw: Draw | None, words: dict[str, str]) -> tuple[str, Sequence[str]]:
+    """The label or the name of the refusal, and the row of the table; ``words`` gets what its functions mean."""
     try:
         star = ac.adversary(row.name, rule=row.rule, mode=row.mode)
     except ac.ActcompError as refusal:
         advice = f" Do: {_short(refusal.do)}." if refusal.do else ""
         reason = f"refused, {type(refusal).__name__}: {_short(refusal.what)}.{advice}"
         return type(refusal).__name__, (_code(row.name), row.rule, reason, *[""] * 7)
+    words.update(words_of(star))
     if draw is not None:
         draw(star, row.picture)
     chi = pair_chi(star)

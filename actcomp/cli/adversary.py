@@ -20,6 +20,7 @@ from .describe import (
     moments_json,
     moments_of,
     pair_chi,
+    words_of,
 )
 from .plot import check_path
 from .screen import print_facts, print_json, progress
@@ -118,8 +119,9 @@ def _facts(star: Adversary) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _proof(star: Adversary) -> list[tuple[str, str]]:
-    """What stands for a function without closed form, and the numbers that the rule took."""
-    facts = [
+    """What stands for functions that are no words of the language, and the numbers that the rule took."""
+    facts = list(words_of(star).items())
+    facts += [
         (
             str(table.name),
             f"{table.ideal}: {len(table.pieces)} polynomials of degree {table.degree} at most, "

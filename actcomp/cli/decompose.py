@@ -31,6 +31,7 @@ def run(*, expression: str, cut: str | None, param: Sequence[str], plot: str | N
         return 0
     print(parted)
     facts = [("cut", parted.cut), ("known gate", parted.known_as or "none of those with a name")]
+    facts += parted.lifted.shown_words().items()
     facts.append(("LaTeX of F", parted.lifted.latex()))
     if plot is not None:
         facts.append(("picture", plot))

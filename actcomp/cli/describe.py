@@ -153,6 +153,12 @@ def label(star: Adversary) -> str:
     return f"certified, within {float(star.distance):.1e}"
 
 
+def words_of(star: Adversary) -> dict[str, str]:
+    """What the functions in the formulas of an adversary mean that are no words of the language."""
+    functions = [star, *star.terms, *(term.original for term in (star, *star.terms) if term.original is not None)]
+    return {name: meaning for f in functions for name, meaning in f.shown_words().items()}
+
+
 def formula_lines(f: Activation, digits: int = 12) -> list[str]:
     """The formula; of a piecewise one, a line for each piece."""
     rows = f.shown_rows(digits)
