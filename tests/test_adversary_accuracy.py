@@ -29,7 +29,11 @@ BOUND = 4.0
 EXCEPTIONS: dict[tuple[str, str, str], float] = {}
 NAMES = [name for name in CATALOG if len(catalog_activation(name).inputs) == 1]
 # rule -> the entries that it refuses
-RULES: dict[str, set[str]] = {"reflect": set()}
+RULES: dict[str, set[str]] = {
+    "reflect": set(),
+    "reciprocal": {"gelu", "gelu_tanh", "silu", "swish", "mish", "hardswish", "snake"},
+    "inverse": {"tanhshrink"},
+}
 PAIRS = [(name, rule) for rule, refused in RULES.items() for name in NAMES if name not in refused]
 
 

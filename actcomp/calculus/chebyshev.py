@@ -26,8 +26,8 @@ from .chebyshev_fits import PRECISION, TERMS, Fit, Fits, IntegralFits, InverseFi
 from .derivative import differentiate
 from .stretches import Layout, as_exact, ball, partition
 
-_CUTS = (3, 4, 5, 6, 7)
-_MOST_PIECES = 4096
+_CUTS = (3, 5, 7, 9)
+_MOST_PIECES = 8192
 _PROMISE = 1e-9
 _SECONDS = 10.0
 

@@ -20,11 +20,24 @@ INVERSES: dict[type, Callable[[Any], sp.Expr]] = {
     sp.log: sp.exp,
     fn.log1p: fn.expm1,
     fn.sigmoid: lambda v: 2 * fn.atanh(2 * v - 1),
-    fn.softplus: lambda v: v + fn.log1p(-sp.exp(-v)),
+    fn.softplus: lambda v: _log_expm1(v),
     fn.logsigmoid: lambda v: v - fn.log1p(-sp.exp(v)),
     sp.atan: lambda v: sp.sin(v) / sp.cos(v),
     sp.tanh: lambda v: fn.atanh(v),
 }
+
+
+def _log_expm1(v: sp.Expr) -> sp.Expr:
+    """log(exp(v) - 1) for v = c + w: near w = 0 by expm1, so that no rounding error of exp is divided by what is left.
+
+    1 - exp(-v) = (1 - k) (1 - k/(1 - k) expm1(-w)) with k = exp(-c).
+    """
+    constant, rest = v.as_independent(*v.free_symbols, as_Add=True)
+    if not constant.is_positive or rest == 0:
+        return v + fn.log1p(-sp.exp(-v))
+    k = sp.exp(-constant)
+    share = sp.radsimp(k / (1 - k))
+    return rest + sp.logcombine(constant + sp.log(1 - k), force=True) + fn.log1p(-share * fn.expm1(-rest))
 
 
 def inverse(h: sp.Expr, x: sp.Symbol, inside: sp.Rational) -> sp.Expr | None:
