@@ -29,7 +29,7 @@ _PUBLIC = {
     "Moment": "calculus.moments",
     "Moments": "calculus.moments",
     "Adversary": "calculus.adversary",
-    "DerivativeImage": "calculus.image",
+    "DerivativeImage": "calculus.derivative_image",
     "show": "api",
     "verify": "api",
     "decompose": "api",
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from .api import verify as verify
     from .calculus.adversary import Adversary as Adversary
     from .calculus.decompose import Decomposition as Decomposition
-    from .calculus.image import DerivativeImage as DerivativeImage
+    from .calculus.derivative_image import DerivativeImage as DerivativeImage
     from .calculus.moments import Moment as Moment
     from .calculus.moments import Moments as Moments
     from .catalog import CATALOG as CATALOG

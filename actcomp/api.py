@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .activation import Activation, Parameter
     from .calculus.adversary import Adversary
     from .calculus.decompose import Decomposition
-    from .calculus.image import DerivativeImage
+    from .calculus.derivative_image import DerivativeImage
     from .calculus.moments import Moment, Moments
     from .pair import AlternatingKernel
     from .program.program import Program
@@ -271,8 +271,8 @@ def _window(window: Any) -> tuple[Any, Any]:
         raise ArgumentError(f"the window is {window!r}", do="give two numbers, the lower first, such as (-10, 10)")
     import sympy as sp
 
-    ends = [sp.Rational(repr(end)) if abs(end) != float("inf") else sp.oo * (1 if end > 0 else -1) for end in (low, high)]
-    return ends[0], ends[1]
+    ends = {float("inf"): sp.oo, float("-inf"): -sp.oo}
+    return ends.get(low, sp.Rational(repr(low))), ends.get(high, sp.Rational(repr(high)))
 
 
 def set_num_threads(limit: int | None) -> None:

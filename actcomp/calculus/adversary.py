@@ -1,8 +1,8 @@
 """The adversary of an activation: a function whose derivative image is opposite (arXiv:2405.03712).
 
-mode="global" opposes f' as a whole; mode="split" opposes the derivative of each term of the decomposition f = R(t1 .. tk)
-and recombines by the same R: F* = R(t1*, ..., tk*). Linear functions and terms oppose to themselves, so that linear
-layers stay linear.
+mode="global" opposes f' as a whole; mode="split" opposes the derivative of each term of the decomposition
+f = R(t1, ..., tk) and recombines by the same R: F* = R(t1*, ..., tk*). Linear functions and terms oppose to themselves,
+so that linear layers stay linear.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from flint import arb
 from ..activation import Activation
 from ..certified import PiecewisePolynomial, certified
 from ..errors import ArgumentError, UndecidedImage, UnsupportedExpression
-from .antiderivative import exact_value
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
 from .decompose import Decomposition, decompose
 from .derivative import differentiate
-from .identity import identically_zero
-from .image import DerivativeImage, image
+from .derivative_image import DerivativeImage
+from .identity import cancels, identically_zero
+from .image import image
 from .pieces import pieces
 from .rules import Opposed, Problem, rule_named
 from .rules.problem import ANCHORS
@@ -77,7 +77,7 @@ def at_defaults(f: Activation) -> tuple[sp.Expr, sp.Symbol]:
     """
     if len(f.inputs) != 1:
         raise UnsupportedExpression(
-            f"{f.name[:80]} has {len(f.inputs)} inputs ({', '.join(map(str, f.inputs))}); its derivative has no one image",
+            f"{f.name[:80]} has {len(f.inputs)} inputs ({', '.join(map(str, f.inputs))}), and no one derivative",
             do="pass a function of one input, or mode='split' for the adversary of a lifted one",
         )
     values = {p.symbol: sp.Rational(repr(float(p.default))) for p in f.parameters}
@@ -191,8 +191,8 @@ def _reason(form: tuple[int, int] | None, rule: str) -> str:
     if form == (1, 1):
         return "f* is f itself, so alternating changes nothing."
     return (
-        f"f*(x) = {_FORMS[form]}: between linear maps this only renames weights, so alternating trains the same network, "
-        "unless a residual sum, max-pooling or shared weights stand there."
+        f"f*(x) = {_FORMS[form]}: between linear maps this only renames weights, so alternating trains the same "
+        "network, unless a residual sum, max-pooling or shared weights stand there."
     )
 
 
@@ -200,9 +200,7 @@ def _holds_for_all(f: Activation, x: sp.Symbol) -> bool:
     """Whether f(x) - f(-x) is linear in x whatever the parameters, for a smooth formula."""
     difference = f.expression - f.expression.xreplace({x: -x})
     slope = differentiate(differentiate(difference, x), x)
-    from .identity import _cancels
-
-    return not difference.has(sp.Piecewise) and _cancels(slope, x)
+    return not difference.has(sp.Piecewise) and cancels(slope, x)
 
 
 def _sign_form(f: sp.Expr, star: sp.Expr, x: sp.Symbol) -> tuple[int, int] | None:
@@ -215,7 +213,7 @@ def _sign_form(f: sp.Expr, star: sp.Expr, x: sp.Symbol) -> tuple[int, int] | Non
 
 
 def _prove(star: sp.Expr, opposed: Opposed, x: sp.Symbol, problem: Problem) -> None:
-    """(f*)' is what the rule says and f* is continuous, by balls on every piece: an error here is one of this package."""
+    """(f*)' is what the rule says and f* is continuous, by balls on every piece: an error here is ours."""
     try:
         parts = pieces(star, x)
     except UndecidedImage:
@@ -272,7 +270,7 @@ def _warnings(after: list[Any], before: list[Any]) -> tuple[str, ...]:
     return (f"f* grows like {star.growth()}, f like {f.growth()}{advice}",)
 
 
-# Split ------------------------------------------------------------------------------------------------------------------
+# Split ----------------------------------------------------------------------------------------------------------------
 
 
 def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differentiate_image: bool) -> Adversary:
@@ -312,6 +310,3 @@ def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differ
         decomposition=parted,
         terms=stars,
     )
-
-
-__all__ = ["Adversary", "adversary", "at_defaults", "exact_value", "replace"]

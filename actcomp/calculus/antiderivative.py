@@ -23,9 +23,9 @@ from . import child
 from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved, evaluate
 from .derivative import differentiate
-from .identity import _cancels, respelled
+from .identity import cancels, respelled
 from .pieces import Piece, pieces
-from .roots import Place, place, rational
+from .places import Place, place, rational
 from .stabilise import stabilise
 from .tails import Unexpandable, expand
 
@@ -221,7 +221,7 @@ def proved(candidate: sp.Expr, g: sp.Expr, x: sp.Symbol, part: Piece | None) -> 
             value = evaluate(g, {x: point}, 80)
             if not abs(slope - value) < abs(value) * arb((1, -60)) + arb((1, -200)):
                 return False
-        return all(_cancels(p.expression, x) for p in pieces(difference, x, *_span(part)))
+        return all(cancels(p.expression, x) for p in pieces(difference, x, *_span(part)))
     except (OutsideDomain, Singular, Unresolved):
         return False
 

@@ -44,9 +44,7 @@ PARTIALS: dict[type, Callable[..., tuple[sp.Expr, ...]]] = {
     fn.tanhshrink: lambda u: (sp.tanh(u) ** 2,),
     fn.tanh_softplus: lambda u: (fn.tanh_softplus(u) * fn.dlog_tanh_softplus(u),),
     fn.one_minus_tanh_softplus: lambda u: (-fn.dtanh_softplus(u),),
-    fn.dtanh_softplus: lambda u: (
-        fn.dtanh_softplus(u) * (fn.sigmoid(-u) - 2 * fn.tanh_softplus(u) * fn.sigmoid(u)),
-    ),
+    fn.dtanh_softplus: lambda u: (fn.dtanh_softplus(u) * (fn.sigmoid(-u) - 2 * fn.tanh_softplus(u) * fn.sigmoid(u)),),
     fn.dlog_tanh_softplus: lambda u: (
         fn.dlog_tanh_softplus(u)
         * (fn.sigmoid(-u) - 2 * fn.tanh_softplus(u) * fn.sigmoid(u) - fn.dlog_tanh_softplus(u)),

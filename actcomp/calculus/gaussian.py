@@ -25,7 +25,8 @@ from .derivative import differentiate
 from .integrand import Integrand, integrands
 from .monomials import Monomial, Unexpandable
 from .pieces import Piece, pieces
-from .roots import Identical, Place, Pole, outside_domain, place, zeros
+from .places import Place, place
+from .roots import Identical, Pole, outside_domain, zeros
 from .tail_integrals import Divergent, integral_beyond, power_of_t
 from .tails import Tail, expand
 

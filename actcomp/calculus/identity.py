@@ -16,7 +16,7 @@ from .. import functions as fn
 from ..errors import UndecidedImage
 from .balls import OutsideDomain, Singular, Unresolved, evaluate
 from .pieces import LINE, pieces
-from .roots import Place
+from .places import Place
 from .stabilise import stabilise
 
 _POINTS = (
@@ -43,10 +43,10 @@ def identically_zero(expression: sp.Expr, x: sp.Symbol, low: Place = LINE[0], hi
         parts = pieces(expression, x, low, high)
     except UndecidedImage:
         return None
-    return True if all(_cancels(part.expression, x) for part in parts) else None
+    return True if all(cancels(part.expression, x) for part in parts) else None
 
 
-def _cancels(expression: sp.Expr, x: sp.Symbol) -> bool:
+def cancels(expression: sp.Expr, x: sp.Symbol) -> bool:
     for spelled in (lambda e: e, stabilise, lambda e: respelled(stabilise(e), x), lambda e: respelled(e, x)):
         form = spelled(expression)
         if form == 0 or sp.expand(form) == 0:

@@ -9,7 +9,7 @@ proved bound of what lies outside.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import sympy as sp
@@ -18,13 +18,15 @@ from flint import arb
 from .. import functions as fn
 from ..errors import UndecidedImage, UnsupportedExpression
 from .ball_nodes import Undecided
-from .balls import BallFunction, OutsideDomain, Singular, Unresolved, working
+from .balls import BallFunction, OutsideDomain, Singular, Unresolved
 from .budget import OutOfTime, limited
 from .derivative import differentiate
+from .derivative_image import DerivativeImage, Extremum, Monotone
 from .identity import parity, slope_sum
 from .period import period_of
 from .pieces import LINE, Piece, pieces
-from .roots import PRECISION, Identical, Place, Pole, place, zeros
+from .places import PRECISION, Place, place
+from .roots import Identical, Pole, zeros
 from .stabilise import stabilise
 from .tails import Unexpandable, expand
 
@@ -32,98 +34,6 @@ from .tails import Unexpandable, expand
 LIMIT_S = 15.0
 # The widest enclosure that an extremum may have.
 _WIDEST = arb("1e-12")
-
-
-@dataclass(frozen=True)
-class Extremum:
-    """The infimum or supremum of f': an enclosure, the exact number where calculus gives it, and where it is found.
-
-    ``attained`` is false where it is only approached, at the places of ``where``. Infinite where f' is unbounded.
-    """
-
-    place: Place
-    where: tuple[Place, ...]
-    attained: bool
-
-    @property
-    def exact(self) -> sp.Expr | None:
-        return self.place.exact
-
-    @property
-    def finite(self) -> bool:
-        return self.place.finite
-
-    @property
-    def enclosure(self) -> tuple[sp.Expr, sp.Expr]:
-        """Rational numbers (or an infinity, twice) between which it lies."""
-        if not self.finite:
-            return self.place.exact, self.place.exact
-        with working(2 * PRECISION, 1):
-            ends = self.place.ball.lower(), self.place.ball.upper()
-        return _exact_dyadic(ends[0]), _exact_dyadic(ends[1])
-
-    @property
-    def value(self) -> sp.Expr:
-        """The exact number, or the rational one in the middle of the enclosure."""
-        return self.place.expression()
-
-    def __float__(self) -> float:
-        return float(self.place)
-
-    def __str__(self) -> str:
-        there = ", ".join(str(one) for one in self.where[:4])
-        return f"{self.place} ({'at' if self.attained else 'towards'} {there})"
-
-
-@dataclass(frozen=True)
-class Monotone:
-    """f' on (low, high): rising (1), falling (-1) or constant (0)."""
-
-    low: Place
-    high: Place
-    direction: int
-
-
-@dataclass(frozen=True)
-class DerivativeImage:
-    """What :func:`image` found; see there. ``known_sum``: m + M where it is known from elsewhere."""
-
-    name: str
-    infimum: Extremum
-    supremum: Extremum
-    limits: tuple[sp.Expr | None, sp.Expr | None]
-    monotone: tuple[Monotone, ...]
-    zeros: tuple[Any, ...] | None
-    slope_zeros: tuple[Any, ...] | None
-    fixed_points: tuple[Any, ...] | None
-    parity: str | None
-    slope_sum: sp.Expr | None
-    asymptotes: tuple[tuple[sp.Expr, sp.Expr] | None, tuple[sp.Expr, sp.Expr] | None]
-    growth: tuple[str, str]
-    period: sp.Expr | None = None
-    window: tuple[Any, Any] | None = None
-    symbolic: tuple[sp.Expr, sp.Expr] | None = None
-    parameters: dict[str, float] = field(default_factory=dict)
-    known_sum: sp.Expr | None = None
-
-    @property
-    def bounded(self) -> bool:
-        return self.infimum.finite and self.supremum.finite
-
-    @property
-    def lipschitz(self) -> float:
-        """The least Lipschitz constant of f, sup |f'|, rounded to float64; inf where there is none."""
-        return max(abs(float(self.infimum)), abs(float(self.supremum)))
-
-    @property
-    def sum(self) -> sp.Expr:
-        """m + M: exact where both are or where f'(x) + f'(-x) is constant; else rational, 2**-120 away at most."""
-        for known in (self.slope_sum, self.known_sum):
-            if known is not None:
-                return known
-        if self.infimum.exact is not None and self.supremum.exact is not None:
-            return sp.nsimplify(self.infimum.exact + self.supremum.exact) if self.bounded else sp.nan
-        return self.infimum.value + self.supremum.value
 
 
 def image(f: sp.Expr, x: sp.Symbol, name: str = "f", window: tuple[Any, Any] | None = None) -> DerivativeImage:
@@ -426,8 +336,3 @@ def _within(question: Callable[[], Any], seconds: float = 3.0) -> Any:
             return question()
     except OutOfTime:
         return None
-
-
-def _exact_dyadic(end: Any) -> sp.Rational:
-    mantissa, exponent = (int(part) for part in end.man_exp())
-    return sp.Rational(mantissa) * sp.Integer(2) ** exponent

@@ -20,7 +20,7 @@ from .ball_nodes import exact_ball
 from .balls import BallFunction
 from .derivative import differentiate
 from .pieces import Piece
-from .roots import rational
+from .places import rational
 
 
 @dataclass(frozen=True)

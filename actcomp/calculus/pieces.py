@@ -18,7 +18,8 @@ from sympy.core.relational import Relational
 from .. import functions as fn
 from ..errors import UndecidedImage
 from .balls import OutsideDomain, Singular, Unresolved, evaluate, working
-from .roots import PRECISION, Identical, Place, place, zeros
+from .places import PRECISION, Place, place
+from .roots import Identical, zeros
 
 _CHOOSING = (sp.Abs, sp.sign, fn.maximum, fn.minimum, sp.Max, sp.Min, sp.Piecewise)
 MOST_PIECES = 200

@@ -16,7 +16,7 @@ import actcomp as ac
 from actcomp.calculus.adversary import adversary, at_defaults
 from actcomp.calculus.ball_nodes import Undecided
 from actcomp.calculus.balls import BallFunction, OutsideDomain, Singular, working
-from actcomp.calculus.roots import place
+from actcomp.calculus.places import place
 from actcomp.testing import activations
 
 ONE_INPUT = [name for name in ac.CATALOG if "glu" not in name]

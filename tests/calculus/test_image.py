@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 
 import actcomp as ac
 from actcomp.calculus.adversary import at_defaults
-from actcomp.calculus.balls import BallFunction, OutsideDomain, Singular, Unresolved, working
 from actcomp.calculus.ball_nodes import Undecided
+from actcomp.calculus.balls import BallFunction, OutsideDomain, Singular, Unresolved, working
 from actcomp.calculus.image import image
 from actcomp.testing import activations
 

@@ -19,7 +19,8 @@ from ..antiderivative import exact_value, tidy
 from ..balls import BallFunction, evaluate, working
 from ..inversion import inverse
 from ..pieces import LINE, Piece, pieces
-from ..roots import Place, place, rational, zeros
+from ..places import Place, place, rational
+from ..roots import zeros
 from ..stabilise import stabilise
 from ..tails import Unexpandable, expand
 from .problem import Opposed, Problem, Rule
@@ -57,7 +58,7 @@ def oppose(problem: Problem) -> Opposed:
     borders = [p.high for p in parts[:-1]]
     if sign < 0:
         branches, borders = branches[::-1], [-border for border in borders[::-1]]  # type: ignore[operator]
-    conditions = [*(x <= border if border.is_positive else x < border for border in borders), sp.true]
+    conditions = [*(x <= b if b is not None and b.is_positive else x < b for b in borders), sp.true]
     expression = _branched([b[0] for b in branches], conditions)
     slope = _branched([b[1] for b in branches], conditions)
     distance = max(p.distance for p in parts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..image import DerivativeImage
+from ..derivative_image import DerivativeImage
 
 ANCHORS = ("auto", "value", "negative", "zero")
 

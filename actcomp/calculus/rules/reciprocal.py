@@ -13,7 +13,7 @@ from ...errors import NoClosedForm, NotMonotone
 from ..antiderivative import integrate
 from ..balls import evaluate
 from ..moments import expectation
-from ..roots import rational
+from ..places import rational
 from ..stabilise import stabilise
 from .problem import Opposed, Problem, Rule
 

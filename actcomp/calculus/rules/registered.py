@@ -9,7 +9,7 @@ import sympy as sp
 
 from ...errors import ArgumentError, UnsupportedExpression
 from ..antiderivative import integrate
-from ..image import DerivativeImage
+from ..derivative_image import DerivativeImage
 from ..stabilise import stabilise
 from . import _BUILT_IN, RULES
 from .problem import Opposed, Problem, Rule
