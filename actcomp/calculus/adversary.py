@@ -16,7 +16,7 @@ from flint import arb
 
 from ..activation import Activation
 from ..certified import PiecewisePolynomial, certified
-from ..errors import ArgumentError, UndecidedImage, UnsupportedExpression
+from ..errors import ArgumentError, NoClosedForm, NotMonotone, UnboundedImage, UndecidedImage, UnsupportedExpression
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
 from .decompose import Decomposition, decompose
 from .derivative import differentiate
@@ -132,7 +132,12 @@ def _global(f: Activation, rule: str, epsilon: Any, anchor: Any, differentiate_i
         f=expression, x=x, slope=differentiate(expression, x), image=found, with_parameters=f.expression, epsilon=eps,
         anchor=number, name=f.name, parameters=tuple(p.symbol for p in f.parameters) if differentiate_image else (),
     )  # fmt: skip
-    opposed = rule_named(rule).oppose(problem)
+    try:
+        opposed = rule_named(rule).oppose(problem)
+    except (UnboundedImage, NotMonotone, NoClosedForm) as fault:
+        if fault.do is not None:
+            raise
+        raise type(fault)(fault.what, do=problem.advice(besides=rule)) from fault
     return _finished(f, problem, opposed, rule)
 
 

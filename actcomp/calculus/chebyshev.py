@@ -76,7 +76,7 @@ def _reasons(name: str) -> Iterator[None]:
         reason = fault.what
     else:
         return
-    raise NoClosedForm(f"{name} has no certified approximation: {reason}", do="narrow the interval")
+    raise NoClosedForm(f"{name} has no certified approximation: {reason}")
 
 
 def _construct(

@@ -88,6 +88,13 @@ class DerivativeImage:
         return self.infimum.finite and self.supremum.finite
 
     @property
+    def one_sign(self) -> int | None:
+        """1 where f' >= 0 everywhere, -1 where f' <= 0 everywhere, None where it takes both signs."""
+        if self.infimum.place.ball >= 0:
+            return 1
+        return -1 if self.supremum.place.ball <= 0 else None
+
+    @property
     def lipschitz(self) -> float:
         """The least Lipschitz constant of f, sup |f'|, rounded to float64; inf where there is none."""
         return max(abs(float(self.infimum)), abs(float(self.supremum)))

@@ -315,7 +315,7 @@ def _substituted(g: sp.Expr, x: sp.Symbol, number: sp.Expr) -> Place | None:
         return None
     if value.count_ops() > 3:
         value = sp.radsimp(sp.expand(value)) if value.count_ops() < 60 else value
-    if value.count_ops() > 8:
+    if value.count_ops() > 12:
         return None
     return place(value)
 

@@ -48,8 +48,7 @@ def oppose(problem: Problem) -> Opposed:
     parts = [part for piece in steep for part in _inverted(problem, h, piece, sign)]
     if not parts:
         raise NotMonotone(
-            f"the slope of {problem.name[:80]} at 0 is below eps = {problem.epsilon}, so that it has no inverse there",
-            do="use rule='reciprocal' or 'reflect', or a smaller eps",
+            f"the slope of {problem.name[:80]} at 0 is below eps = {problem.epsilon}, so that it has no inverse there"
         )
     steepest = 1 / problem.epsilon
     parts = [*_straight(parts[0], x, steepest, -1), *parts, *_straight(parts[-1], x, steepest, 1)]
@@ -114,8 +113,7 @@ def _steep(problem: Problem, sign: int) -> list[Piece]:
         else:
             if problem.image.period is not None:
                 raise NoClosedForm(
-                    f"the inverse of {problem.name[:80]} goes on oscillating, with no end and no closed form",
-                    do="use rule='reflect', or a larger eps",
+                    f"the inverse of {problem.name[:80]} goes on oscillating, with no end and no closed form"
                 )
     kept.sort(key=lambda piece: float(piece.low))
     merged = kept[:1]
@@ -195,10 +193,7 @@ def _certified_inverse(
     x = problem.x
     ends = [_reach(part, x, end, side) for end, side in ((low, -1), (high, 1))]
     (first, left, before), (last, right, after) = ends
-    try:
-        data = inverse_function(part.expression, x, first, last, f"inverse_{problem.identifier}")
-    except NoClosedForm as fault:
-        raise NoClosedForm(fault.what, do="use rule='reflect', rule='reciprocal', or a larger eps") from fault
+    data = inverse_function(part.expression, x, first, last, f"inverse_{problem.identifier}")
     node = certified(x, data)
     low, high = (low if left is None else first), (high if right is None else last)
     parts = [_Part(low, high, node, 1 / own.xreplace({x: node}), Fraction(data.distance))]
@@ -232,10 +227,7 @@ def _reach(part: Piece, x: sp.Symbol, end: sp.Expr | None, side: int) -> tuple[A
                     return rational(at, 8), (x - b) / a, Fraction(float(error.upper()) * 1.01)
     except Unexpandable:
         pass
-    raise NoClosedForm(
-        f"the inverse of {str(part.expression)[:80]} has no closed form, and no straight tail",
-        do="use rule='reciprocal' or 'reflect'",
-    )
+    raise NoClosedForm(f"the inverse of {str(part.expression)[:80]} has no closed form, and no straight tail")
 
 
 def _straight(part: _Part, x: sp.Symbol, slope: sp.Expr, side: int) -> list[_Part]:

@@ -21,18 +21,15 @@ from .problem import Opposed, Problem, Rule
 def oppose(problem: Problem) -> Opposed:
     """Needs a derivative of one sign."""
     image, x = problem.image, problem.x
-    rising, falling = image.infimum.place.ball >= 0, image.supremum.place.ball <= 0
-    if not (rising or falling):
+    sign = image.one_sign
+    if sign is None:
         raise NotMonotone(
-            f"the derivative of {problem.name[:80]} takes both signs: [{image.infimum.place}, {image.supremum.place}]",
-            do="use rule='inverse' (which keeps to where f is steep) or 'reflect', or mode='split'",
+            f"the derivative of {problem.name[:80]} takes both signs: [{image.infimum.place}, {image.supremum.place}]"
         )
     if image.period is not None:
         raise NoClosedForm(
-            f"the integral of the reciprocal for {problem.name[:80]} oscillates for ever, with no closed form",
-            do="use rule='reflect'",
+            f"the integral of the reciprocal for {problem.name[:80]} oscillates for ever, with no closed form"
         )
-    sign = 1 if rising else -1
     bounded = fn.maximum(sign * problem.slope, problem.epsilon)
     shape = sp.Integer(1) / bounded
     before = expectation(problem.slope**2, x)

@@ -18,8 +18,7 @@ def oppose(problem: Problem) -> Opposed:
     if not image.bounded:
         raise UnboundedImage(
             f"the derivative of {problem.name[:80]} has the image [{image.infimum.place}, {image.supremum.place}], "
-            "which has no middle to reflect at",
-            do="use rule='reciprocal' or 'inverse' where f' keeps its sign, or mode='split'",
+            "which has no middle to reflect at"
         )
     if problem.parameters:
         return _with_parameters(problem)
