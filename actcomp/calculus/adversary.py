@@ -17,6 +17,7 @@ from flint import arb
 from ..activation import Activation
 from ..certified import PiecewisePolynomial, certified
 from ..errors import ArgumentError, NoClosedForm, NotMonotone, UnboundedImage, UndecidedImage, UnsupportedExpression
+from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
 from .decompose import Decomposition, decompose
 from .derivative import differentiate
@@ -117,7 +118,10 @@ def _global(f: Activation, rule: str, epsilon: Any, anchor: Any, differentiate_i
     expression, x = at_defaults(f)
     if expression.is_polynomial(x) and sp.degree(expression, x) <= 1:
         return _linear(f, rule)
-    found = image(expression, x, f.name)
+    try:
+        found = image(expression, x, f.name)
+    except UndecidedImage as fault:
+        raise UndecidedImage(fault.what, do="simplify the formula, or write the adversary as a formula") from fault
     if isinstance(f, Adversary) and f.rule == "reflect" and f.mode == "global" and "s" in f.constants:
         found = replace(found, known_sum=f.constants["s"])  # s - f' has the image of f'
     eps = (
@@ -228,7 +232,7 @@ def _prove(star: sp.Expr, opposed: Opposed, x: sp.Symbol, problem: Problem) -> N
         try:
             slope = BallFunction(star, [x]).series([at], [1], 2, 200)[1]
             due = BallFunction(opposed.slope, [x]).series([at], [0], 1, 200)[0]
-        except (OutsideDomain, Singular, Unresolved):
+        except (Undecided, OutsideDomain, Singular, Unresolved):
             continue
         if not abs(slope - due) < (1 + abs(due)) * arb("1e-9"):
             raise AssertionError(f"the adversary of {problem.name} has slope {slope} at {at}, due {due}")
@@ -279,6 +283,9 @@ def _warnings(after: list[Any], before: list[Any]) -> tuple[str, ...]:
 
 
 def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differentiate_image: bool) -> Adversary:
+    expression, x = at_defaults(f)
+    if expression.is_polynomial(x) and sp.degree(expression, x) <= 1:
+        return _linear(f, rule)
     parted = decompose(f, cut)
     stars = tuple(_global(term, rule, epsilon, anchor, differentiate_image) for term in parted.terms)
     inputs = parted.lifted.inputs

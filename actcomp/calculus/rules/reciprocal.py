@@ -26,6 +26,8 @@ def oppose(problem: Problem) -> Opposed:
         raise NotMonotone(
             f"the derivative of {problem.name[:80]} takes both signs: [{image.infimum.place}, {image.supremum.place}]"
         )
+    if image.infimum.exact == 0 and image.supremum.exact == 0:
+        raise NotMonotone(f"the derivative of {problem.name[:80]} is 0 everywhere")
     if image.period is not None:
         raise NoClosedForm(
             f"the integral of the reciprocal for {problem.name[:80]} oscillates for ever, with no closed form"
