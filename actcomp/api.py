@@ -272,7 +272,8 @@ def _window(window: Any) -> tuple[Any, Any]:
     import sympy as sp
 
     ends = {float("inf"): sp.oo, float("-inf"): -sp.oo}
-    return ends.get(low, sp.Rational(repr(low))), ends.get(high, sp.Rational(repr(high)))
+    first, last = (ends[end] if end in ends else sp.Rational(repr(end)) for end in (low, high))
+    return first, last
 
 
 def set_num_threads(limit: int | None) -> None:

@@ -110,7 +110,13 @@ def _check(mode: str, rule: str, epsilon: Any, anchor: Any) -> None:
     number = isinstance(anchor, (int, float, sp.Number)) and not isinstance(anchor, bool)
     if not (number or anchor in ANCHORS):
         raise ArgumentError(f"there is no anchor {anchor!r}", do=f"use one of {', '.join(ANCHORS)}, or a number f*(0)")
-    if epsilon is not None and not (isinstance(epsilon, (int, float, sp.Number)) and 0 < epsilon < 1e6):
+    if number and not sp.sympify(float(anchor)).is_finite:
+        raise ArgumentError(f"the anchor is {anchor!r}", do="give a finite number for f*(0)")
+    if (
+        isinstance(epsilon, bool)
+        or epsilon is not None
+        and not (isinstance(epsilon, (int, float, sp.Number)) and 0 < epsilon < 1e6)
+    ):
         raise ArgumentError(f"eps is {epsilon!r}", do="give a positive number, such as 0.1")
 
 
@@ -131,7 +137,7 @@ def _global(f: Activation, rule: str, epsilon: Any, anchor: Any, differentiate_i
         if isinstance(epsilon, float)
         else sp.sympify(epsilon)
     )
-    number = sp.Rational(repr(anchor)) if isinstance(anchor, float) else anchor
+    number = sp.Rational(repr(float(anchor))) if isinstance(anchor, float) else anchor
     problem = Problem(
         f=expression, x=x, slope=differentiate(expression, x), image=found, with_parameters=f.expression, epsilon=eps,
         anchor=number, name=f.name, parameters=tuple(p.symbol for p in f.parameters) if differentiate_image else (),
