@@ -194,13 +194,13 @@ def _finished(f: Activation, problem: Problem, opposed: Opposed, rule: str) -> A
         constants=dict(opposed.constants),
         defaults={p.name: float(p.default) for p in f.parameters},
         sign_symmetric=None if form is None else f"f*(x) = {_FORMS[form]}",
-        reason=_reason(form, rule),
+        reason=_reason(form),
         growth=(_growth(ends[0]), _growth(ends[1])),
         warnings=_warnings(ends, before),
     )
 
 
-def _reason(form: tuple[int, int] | None, rule: str) -> str:
+def _reason(form: tuple[int, int] | None) -> str:
     if form is None:
         return "f* is not f with changed signs, so alternating changes the network."
     if form == (1, 1):
@@ -247,14 +247,15 @@ def _prove(star: sp.Expr, opposed: Opposed, x: sp.Symbol, problem: Problem) -> N
             BallFunction(p.expression, [x]).series([before.high.ball], [0], 1, 200)[0] for p in (before, after)
         )
         if not abs(left - right) < (1 + abs(left)) * arb("1e-9"):
-            if _jumps(problem, before.high):
+            if _jumps(problem):
                 continue
             raise AssertionError(f"the adversary of {problem.name} jumps at {before.high}: {left}, {right}")
 
 
-def _jumps(problem: Problem, at: Any) -> bool:
+def _jumps(problem: Problem) -> bool:
     """Whether f itself is discontinuous, so that its adversary may be."""
-    for part in zip(pieces(problem.f, problem.x), pieces(problem.f, problem.x)[1:], strict=False):
+    parts = pieces(problem.f, problem.x)
+    for part in zip(parts, parts[1:], strict=False):
         left, right = (
             BallFunction(p.expression, [problem.x]).series([part[0].high.ball], [0], 1, 200)[0] for p in part
         )
@@ -292,10 +293,10 @@ def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differ
     expression, x = at_defaults(f)
     if expression.is_polynomial(x) and sp.degree(expression, x) <= 1:
         return _linear(f, rule)
+    before = [_tail(expression, x, sign) for sign in (-1, 1)]
     parted = decompose(f, cut)
     stars = tuple(_global(term, rule, epsilon, anchor, differentiate_image) for term in parted.terms)
     inputs = parted.lifted.inputs
-    x = f.inputs[0]
     replacements = {
         symbol: star.expression.xreplace({x: own})
         for symbol, star, own in zip(parted.rule_symbols, stars, inputs, strict=True)
@@ -305,7 +306,6 @@ def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differ
     values = {p.symbol: sp.Rational(repr(float(p.default))) for p in f.parameters}
     diagonal = expression.xreplace(dict.fromkeys(inputs, x)).xreplace(values)
     ends = [_tail(diagonal, x, sign) for sign in (-1, 1)]
-    before = [_tail(at_defaults(f)[0], x, sign) for sign in (-1, 1)]
     return Adversary(
         expression=expression,
         inputs=inputs,

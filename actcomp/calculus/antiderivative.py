@@ -258,7 +258,7 @@ def _end(part: Piece, x: sp.Symbol, sign: int) -> tuple[Fraction, sp.Expr | None
     """Where the polynomials end on this side, and the slope of the straight tail beyond (None: the piece ends)."""
     border = part.high if sign > 0 else part.low
     if border.finite:
-        return Fraction(*_dyadic(border, sign)), None
+        return Fraction(*_dyadic(border)), None
     try:
         limit = expand(part.expression, x, sign).limit()
         if limit is not None and limit.is_finite:
@@ -275,6 +275,6 @@ def _end(part: Piece, x: sp.Symbol, sign: int) -> tuple[Fraction, sp.Expr | None
     raise NoClosedForm(f"the integral of {str(part.expression)[:80]} has no closed form, and no straight tail")
 
 
-def _dyadic(border: Place, sign: int) -> tuple[int, int]:
+def _dyadic(border: Place) -> tuple[int, int]:
     number = rational(border.ball.mid(), 60)
     return int(number.p), int(number.q)

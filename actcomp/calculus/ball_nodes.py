@@ -255,7 +255,7 @@ class Compiler:
         if isinstance(condition, sp.ITE):
             asked, yes, no = map(self._condition, condition.args)
             return lambda frame: yes(frame) if asked(frame) else no(frame)
-        accepted = _ACCEPTED_SIGNS.get(type(condition))
+        accepted = ACCEPTED_SIGNS.get(type(condition))
         if accepted is None:
             raise UnsupportedExpression(f"condition {condition} is no comparison", do="use < <= > >= and & | ~ of them")
         left_expression, right_expression = condition.args
@@ -270,7 +270,8 @@ def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> tuple[Node
     return compiler.node(expression), compiler.shared
 
 
-_ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {
+# comparison -> the signs of left minus right for which it holds
+ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {
     sp.StrictLessThan: (-1,),
     sp.LessThan: (-1, 0),
     sp.StrictGreaterThan: (1,),

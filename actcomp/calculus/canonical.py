@@ -18,7 +18,7 @@ from typing import Any
 import sympy as sp
 
 from .. import functions as fn
-from .stabilise import stabilise
+from .stabilise import bottom_up, stabilise
 
 # Above these a sum stays as it is written: factoring costs too much, and the expanded form helps nobody.
 MOST_TERMS = 16
@@ -49,24 +49,14 @@ def gates(expression: sp.Expr) -> sp.Expr:
 
 
 def _bottom_up(expression: sp.Expr, rules: Sequence[tuple[type, Callable[[Any], Any]]]) -> sp.Expr:
-    known: dict[Any, Any] = {}
+    def rewrite(node: Any) -> Any:
+        for kind, rule in rules:
+            if isinstance(node, kind):
+                better = rule(node)
+                node = node if better is None else better
+        return node
 
-    def visit(node: Any) -> Any:
-        if not node.args:
-            return node
-        found = known.get(node)
-        if found is None:
-            arguments = [visit(argument) for argument in node.args]
-            changed = any(new is not old for new, old in zip(arguments, node.args, strict=True))
-            result = node.func(*arguments) if changed else node
-            for kind, rule in rules:
-                if isinstance(result, kind):
-                    better = rule(result)
-                    result = result if better is None else better
-            found = known[node] = result
-        return found
-
-    return visit(expression)
+    return bottom_up(expression, rewrite)
 
 
 def _split(expression: sp.Expr) -> sp.Expr:

@@ -17,7 +17,7 @@ from flint import arb
 from .. import functions as fn
 from ..errors import ActcompError
 from .asymptotic import HALF, Arithmetic, Later, power_of_interval
-from .ball_nodes import Undecided
+from .ball_nodes import ACCEPTED_SIGNS, Undecided
 from .balls import BallFunction
 from .budget import check
 from .derivative import differentiate
@@ -162,7 +162,7 @@ class Expansion:
         if isinstance(condition, sp.ITE):
             asked, yes, no = map(self._truth, condition.args)
             return yes if asked or yes == no else None if asked is None else no
-        accepted = _ACCEPTED_SIGNS.get(type(condition))
+        accepted = ACCEPTED_SIGNS.get(type(condition))
         if accepted is None:
             raise Unexpandable(f"the condition {condition}")
         try:
@@ -278,16 +278,6 @@ class Expansion:
         if kind in _RANGES:
             least, most = max(least, arb(_RANGES[kind][0])), min(most, arb(_RANGES[kind][1]))
         return self.do.inside(least, most)
-
-
-_ACCEPTED_SIGNS: dict[type, tuple[int, ...]] = {
-    sp.StrictLessThan: (-1,),
-    sp.LessThan: (-1, 0),
-    sp.StrictGreaterThan: (1,),
-    sp.GreaterThan: (1, 0),
-    sp.Equality: (0,),
-    sp.Unequality: (-1, 1),
-}
 
 
 @lru_cache(maxsize=1024)

@@ -18,6 +18,11 @@ Rule = Callable[[Any], Any]
 
 def stabilise(expression: sp.Expr) -> sp.Expr:
     """The expression in stable spelling; the same object where nothing applies."""
+    return bottom_up(expression, _apply)
+
+
+def bottom_up(expression: sp.Expr, rewrite: Rule) -> sp.Expr:
+    """``rewrite`` of each node, arguments first, equal ones once; the same object where nothing changes."""
     known: dict[Any, Any] = {}
 
     def visit(node: Any) -> Any:
@@ -27,7 +32,7 @@ def stabilise(expression: sp.Expr) -> sp.Expr:
         if found is None:
             arguments = [visit(argument) for argument in node.args]
             changed = any(new is not old for new, old in zip(arguments, node.args, strict=True))
-            found = known[node] = _apply(node.func(*arguments) if changed else node)
+            found = known[node] = rewrite(node.func(*arguments) if changed else node)
         return found
 
     return visit(expression)
