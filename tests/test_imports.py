@@ -89,6 +89,10 @@ LAYERS = {
         ("", "errors", "language", "activation", "calculus", "catalog", "functions", "program", "verify"),
         outside=("numpy", "sympy", "flint", "hypothesis"),
     ),
+    # frameworks: the public API, and what adapters share with it
+    "torch": Layer(("", "errors"), outside=("torch",)),
+    "torch.description": Layer(("", "errors", "results")),
+    "torch.function": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
     # the public API only
     "cli": Layer(("",), outside=("numpy", "torch", "jax", "typer", "rich", "matplotlib", "PIL", "ml_dtypes")),
     "__main__": Layer(("cli",)),

@@ -6,6 +6,7 @@ nothing is known here of how a tensor lies in memory. ``self`` is an ndarray of 
     0 fallback   1 kernels   2 torch.Tensor   3 "requires_grad"   4 False   5 "is_neg"   6 run   7 settings
     8 + 4*k: data type (DLDataType as a word), record (emit/driver.py), address of the uniforms' slots, number of inputs
     24 dltensor_from_py_object_no_sync   25 managed_tensor_allocator   26 managed_tensor_to_py_object_no_sync
+    27 whether tensors that require a gradient are taken too
 
 A DLTensor takes 48 bytes: data 0, device type 8, axes 16, data type 20, lengths 24, strides 32, byte offset 40; in a
 DLManagedTensorVersioned it starts at 32, after a deleter at 16.
@@ -16,8 +17,8 @@ from __future__ import annotations
 from .entry_ir import FIRST_KERNEL, KERNEL_WORDS, KERNELS, MOST_POINTERS, RELEASE_GIL_FROM
 
 TENSOR, REQUIRES_GRAD, FALSE, IS_NEG, RUN, SETTINGS_AT = 2, 3, 4, 5, 6, 7
-FROM_PY, ALLOCATE, TO_PY = 24, 25, 26
-WORDS = 27
+FROM_PY, ALLOCATE, TO_PY, ANY_GRADIENT = 24, 25, 26, 27
+WORDS = 28
 
 TENSOR_TEXT = f"""
 define i64 @word(ptr %table, i64 %index) #0 {{
@@ -55,6 +56,8 @@ begin:
   %neg.name.p = inttoptr i64 %neg.name to ptr
   %from.0 = call i64 @word(ptr %table, i64 {FROM_PY})
   %from = inttoptr i64 %from.0 to ptr
+  %any.0 = call i64 @word(ptr %table, i64 {ANY_GRADIENT})
+  %any = icmp ne i64 %any.0, 0
   br label %each
 
 each:
@@ -64,7 +67,9 @@ each:
   %p.a.type = getelementptr i8, ptr %a, i64 8
   %a.type = load i64, ptr %p.a.type
   %is.tensor = icmp eq i64 %a.type, %tensor.type
-  br i1 %is.tensor, label %grad, label %slow
+  br i1 %is.tensor, label %known, label %slow
+known:
+  br i1 %any, label %sign, label %grad
 grad:
   %g = call ptr @PyObject_GetAttr(ptr %a, ptr %grad.name.p)
   %g.failed = icmp eq ptr %g, null

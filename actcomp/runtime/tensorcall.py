@@ -22,13 +22,13 @@ class TensorEntry:
     """One builtin function in front of the kernels of one activation, by element type, for torch tensors.
 
     It runs a kernel itself if all arguments are exactly torch.Tensor, on the CPU, contiguous, not empty, of one element
-    type that was added and of equal shape, as many as the kernel's inputs, and none requires a gradient; the result is
-    a fresh tensor. Every other call, and large ones where threads are not ready or the result exceeds the last-level
-    cache, goes to the fallback with its arguments as they are."""
+    type that was added and of equal shape, as many as the kernel's inputs; the result is a fresh tensor without a
+    history. Every other call, and large ones where threads are not ready or the result exceeds the last-level cache,
+    goes to the fallback with its arguments as they are. ``tracked``: so do tensors that require a gradient."""
 
     call: Callable[..., Any]
 
-    def __init__(self, name: str, fallback: Callable[..., Any], doc: str = "") -> None:
+    def __init__(self, name: str, fallback: Callable[..., Any], doc: str = "", tracked: bool = False) -> None:
         self._table: EntryTable | None = None
         functions = exchange_functions()
         if functions is None:
@@ -43,6 +43,7 @@ class TensorEntry:
         table[ir.TENSOR], table[ir.REQUIRES_GRAD], table[ir.IS_NEG] = id(torch.Tensor), id(words[0]), id(words[1])
         table[ir.FALSE], table[ir.RUN], table[ir.SETTINGS_AT] = id(False), shared["run"], shared["settings"]
         table[ir.FROM_PY], table[ir.ALLOCATE], table[ir.TO_PY] = functions
+        table[ir.ANY_GRADIENT] = not tracked
         self._table = table
         self.call = function_of(table)
 

@@ -82,8 +82,6 @@ def test_all_else_goes_to_the_fallback(plain: native.Native) -> None:
         x.T,
         x[:, ::2],
         torch.randn(0, 3),
-        x.clone().requires_grad_(),
-        (x.clone().requires_grad_() * 2),
         torch.nn.Parameter(x),
         torch._neg_view(x),
         x.to_sparse(),
@@ -94,6 +92,17 @@ def test_all_else_goes_to_the_fallback(plain: native.Native) -> None:
         assert answer[0] == "fallback" and answer[1][0] is value, repr(value)
     assert f()[0] == f(x, x)[0] == f(x, out=x)[0] == f(x, beta=1.0)[0] == "fallback"
     assert torch.equal(f(torch.nn.Parameter(x).detach()), f(x))
+
+
+def test_tensors_that_require_a_gradient(plain: native.Native) -> None:
+    x = torch.randn(6, 8)
+    for kept in (x.clone().requires_grad_(), x.clone().requires_grad_() * 1):
+        y = entry_of(plain).call(kept)
+        assert torch.equal(y, entry_of(plain).call(x)) and not y.requires_grad
+        tracked = tensorcall.TensorEntry("f", fallback, tracked=True)
+        assert tracked.add("f32", plain)
+        assert tracked.call(kept)[0] == "fallback"
+        assert torch.equal(tracked.call(kept.detach()), y)
 
 
 def test_tensors_of_function_transforms_go_to_the_fallback(plain: native.Native) -> None:

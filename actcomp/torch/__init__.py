@@ -1,0 +1,20 @@
+"""Activations for PyTorch: differentiable to any order, known to torch.compile, torch.func, autocast and torch.export.
+
+    import actcomp.torch as act
+
+    mish = act.function("mish")                                    # y = mish(x), with autograd
+    swish = act.Module("x*sigmoid(beta*x)", parameters={"beta": 1.0})   # beta is learned
+"""
+
+from __future__ import annotations
+
+try:
+    import torch  # noqa: F401  (this package: absolute imports name the framework)
+except ImportError as fault:
+    raise ImportError('actcomp.torch needs PyTorch: pip install "actcomp[torch]"', name="torch") from fault
+
+from . import ops as _ops  # noqa: F401  (defines torch.ops.actcomp)
+from .function import ActivationFunction, function
+from .module import Module
+
+__all__ = ["ActivationFunction", "Module", "function"]

@@ -1,0 +1,192 @@
+"""What a call of an ActivationFunction brings: checked, ordered, and with numbers told from tensors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .function import ActivationFunction
+
+DTYPES = {torch.float64: "f64", torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
+
+
+class Bound:
+    """A function whose parameters are bound: ``names`` are given as tensors behind the inputs, ``numbers`` as floats,
+    the others have their defaults."""
+
+    __slots__ = ("function", "names", "numbers", "count", "_is_plain")
+
+    def __init__(self, function: ActivationFunction, names: tuple[str, ...], numbers: Mapping[str, float]) -> None:
+        self.function, self.names, self.numbers = function, names, dict(numbers)
+        self.count = len(function.kernel.inputs)
+        self._is_plain = not names and not numbers
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bound:
+        return self
+
+    def forward(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The kernel's forward pass, without a history."""
+        if self._is_plain:
+            return self.function.kernel(*tensors)
+        return self.function.kernel(*tensors[: self.count], **self._parameters(tensors))
+
+    def backward(self, tensors: Sequence[Tensor], dy: Tensor) -> tuple[Tensor, ...]:
+        """The gradient of each tensor, by the kernel's backward pass."""
+        kernel = self.function.kernel
+        if self._is_plain:
+            found = kernel.backward(*tensors, dy)
+        else:
+            found = kernel.backward(*tensors[: self.count], dy, **self._parameters(tensors))
+        return self._gradients(found, self.count)
+
+    def double_backward(self, tensors: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The gradients of backward: of each tensor, and last of dy. ``dds`` has one for each input's gradient."""
+        inputs = tensors[: self.count]
+        found = self.function.kernel.double_backward(*inputs, dy, *dds, **self._parameters(tensors))
+        return (*self._gradients(found, self.count + 1, self.count), found[self.count])
+
+    def _parameters(self, tensors: Sequence[Tensor]) -> dict[str, Any]:
+        return {**dict(zip(self.names, tensors[self.count :], strict=True)), **self.numbers}
+
+    def _gradients(self, found: Any, first: int, inputs: int | None = None) -> tuple[Tensor, ...]:
+        """Of the inputs and of the parameters that are tensors, in the order of the call."""
+        if not isinstance(found, tuple):
+            return (found,)
+        own = dict(zip(self.function.parameters, found[first:], strict=True))
+        return (*found[: self.count if inputs is None else inputs], *(own[name] for name in self.names))
+
+
+class Call(NamedTuple):
+    """A function with its parameters bound, and the tensors: inputs, then parameters."""
+
+    bound: Bound
+    tensors: tuple[Tensor, ...]
+
+    def for_operator(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Inputs and parameters as torch.ops.actcomp.forward takes them: all parameters, or none for the defaults."""
+        bound = self.bound
+        inputs = list(self.tensors[: bound.count])
+        if not bound.names and not bound.numbers:
+            return inputs, []
+        given = dict(zip(bound.names, self.tensors[bound.count :], strict=True))
+        numbers = {**bound.function.parameters, **bound.numbers}
+        return inputs, [
+            given[name] if name in given else torch.tensor(numbers[name], dtype=torch.float64, device=inputs[0].device)
+            for name in bound.function.parameters
+        ]
+
+
+def read(function: ActivationFunction, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> Call:
+    """The call of these arguments. Raises ArgumentError, DTypeError."""
+    if len(inputs) != len(function.inputs):
+        names = ", ".join(function.inputs)
+        raise ArgumentError(
+            f"{function.name} takes {len(function.inputs)} input{'s' * (len(function.inputs) > 1)} ({names}), got "
+            f"{len(inputs)}",
+            do="pass tensors by position, parameters by keyword",
+        )
+    for name in parameters:
+        if name not in function.parameters:
+            near = difflib.get_close_matches(name, function.parameters, 1)
+            known = f"its parameters: {', '.join(function.parameters)}" if function.parameters else "it has none"
+            fix = f"did you mean {near[0]!r}?" if near else known
+            raise ArgumentError(f"{function.name} has no parameter {name!r}", do=fix)
+    like = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
+    tensors = [_tensor(value, name, like) for name, value in zip(function.inputs, inputs, strict=True)]
+    tensors = widest(tensors)
+    learned = {name: parameters[name] for name in function.parameters if isinstance(parameters.get(name), torch.Tensor)}
+    numbers = {name: _number(value, name) for name, value in parameters.items() if name not in learned}
+    return Call(Bound(function, tuple(learned), numbers), (*tensors, *learned.values()))
+
+
+def for_operator(
+    function: ActivationFunction, inputs: Sequence[Any], parameters: Mapping[str, Any]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """As ``read(...).for_operator()``, checked."""
+    call = read(function, inputs, parameters)
+    require(call)
+    return call.for_operator()
+
+
+def widest(tensors: list[Tensor]) -> list[Tensor]:
+    """Under autocast, inputs of several floating types in the widest of them; else as they are."""
+    if len(tensors) == 1 or not torch.is_autocast_enabled(tensors[0].device.type):
+        return tensors
+    dtypes = {t.dtype for t in tensors}
+    if len(dtypes) == 1 or not all(dtype in DTYPES for dtype in dtypes):
+        return tensors
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return [t.to(dtype) for t in tensors]
+
+
+def require(call: Call) -> None:
+    """What the kernel requires of tensors with memory, asked of those without: fake, meta, traced.
+
+    Raises DTypeError, DeviceError, ShapeError."""
+    bound, tensors = call
+    names = (*bound.function.inputs, *bound.names)
+    first = tensors[0]
+    for place, (name, t) in enumerate(zip(names, tensors, strict=True)):
+        require_one(t, name)
+        if t.device != first.device:
+            where = f"{names[0]} lives on {first.device}, {name} on {t.device}"
+            raise DeviceError(where, do=f"{name}.to({str(first.device)!r})")
+        if place < bound.count and t.dtype != first.dtype:
+            raise DTypeError(f"{names[0]} is {first.dtype}, {name} is {t.dtype}", do=f"{name}.to({first.dtype})")
+    shape_of(tensors[: bound.count], names)
+
+
+def require_one(tensor: Tensor, name: str) -> None:
+    """A dense tensor of a float type on the CPU (or without memory). Raises DTypeError, DeviceError."""
+    if tensor.dtype not in DTYPES:
+        raise DTypeError(
+            f"{name} holds {tensor.dtype}; an activation takes float64, float32, float16 or bfloat16",
+            do=f"{name}.double() (first {name}.dequantize() if it is quantised)",
+        )
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        what = "nested" if tensor.is_nested else f"laid out as {tensor.layout}"
+        raise DTypeError(f"{name} is {what}; a dense tensor is needed", do=f"{name}.to_dense(), or pass its values")
+    if tensor.device.type not in ("cpu", "meta"):
+        raise DeviceError(
+            f"{name} lives on {tensor.device}; there are kernels for the CPU alone as yet", do=f"{name}.cpu()"
+        )
+
+
+def shape_of(inputs: Sequence[Tensor], names: Sequence[str]) -> Any:
+    """The shape that the inputs broadcast to. Raises ShapeError."""
+    if len(inputs) == 1:
+        return inputs[0].shape
+    try:
+        return torch.broadcast_shapes(*(t.shape for t in inputs))
+    except RuntimeError:
+        listed = ", ".join(f"{name} {tuple(t.shape)}" for name, t in zip(names, inputs, strict=False))
+        raise ShapeError(
+            f"shapes do not broadcast together: {listed}", do="make each axis, counted from the last, equal or 1"
+        ) from None
+
+
+def _tensor(value: Any, name: str, like: Tensor | None) -> Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
+    if like is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return torch.tensor(value, dtype=like.dtype, device=like.device)
+    raise DTypeError(
+        f"{name} is a {type(value).__name__}, no torch tensor",
+        do=f"torch.as_tensor({name}), or actcomp.compile for arrays of other libraries",
+    )
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    raise DTypeError(f"parameter {name} is a {type(value).__name__}", do="give a number or a torch tensor")

@@ -1,0 +1,195 @@
+"""torch.ops.actcomp: forward, backward, double_backward, as torch.compile, torch.export, autocast, fake tensors, vmap
+and dispatch modes see them.
+
+``activation`` is a description (description.py), so that a saved graph says in full what it computes. ``parameters``
+has all parameters in order, or none for their defaults. Each operator has a gradient: backward's is double_backward,
+and double_backward's is composed of derivatives (compose.py). Results lie in memory as those of torch's own
+elementwise operators do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._prims_common import compute_elementwise_output_strides
+
+from . import arguments, batching, compose
+from .arguments import Bound, Call
+from .autograd import second
+from .function import of_description
+
+_SCHEMAS = {
+    "forward": "(Tensor[] inputs, Tensor[] parameters, str activation) -> Tensor",
+    "backward": "(Tensor[] inputs, Tensor[] parameters, Tensor dy, str activation) -> Tensor[]",
+    "double_backward": "(Tensor[] inputs, Tensor[] parameters, Tensor dy, Tensor[] dds, str activation) -> Tensor[]",
+}
+_library = torch.library.Library("actcomp", "DEF")
+for _name, _schema in _SCHEMAS.items():
+    _library.define(_name + _schema, tags=(torch.Tag.pt2_compliant_tag,))
+
+
+def _call(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation: str) -> Call:
+    function = of_description(activation)
+    return Call(Bound(function, tuple(function.parameters) if parameters else (), {}), (*inputs, *parameters))
+
+
+def _empty(inputs: Sequence[Tensor]) -> Tensor:
+    """A fresh result, laid out as the inputs are."""
+    shape = arguments.shape_of(inputs, "abcdefgh")
+    same = [t.expand(shape) for t in inputs]
+    strides = compute_elementwise_output_strides(*same)
+    return torch.empty_strided(shape, strides, dtype=inputs[0].dtype, device=inputs[0].device)
+
+
+def _fake_forward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation: str) -> Tensor:
+    arguments.require(_call(inputs, parameters, activation))
+    return _empty(inputs)
+
+
+def _forward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation: str) -> Tensor:
+    bound, tensors = _call(inputs, parameters, activation)
+    y = _empty(inputs)
+    bound.function.kernel(*inputs, out=y, **dict(zip(bound.names, tensors[bound.count :], strict=True)))
+    return y
+
+
+def _fake_backward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, activation: str) -> list[Tensor]:
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (*inputs, *parameters)]
+
+
+def _backward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, activation: str) -> list[Tensor]:
+    bound, tensors = _call(inputs, parameters, activation)
+    return [g.contiguous() for g in bound.backward(tensors, dy)]
+
+
+def _fake_double_backward(
+    inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor], activation: str
+) -> list[Tensor]:
+    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (*inputs, *parameters, dy)]
+
+
+def _double_backward(
+    inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor], activation: str
+) -> list[Tensor]:
+    bound, tensors = _call(inputs, parameters, activation)
+    return [g.contiguous() for g in second(bound, tensors, dy, dds, fused=len(dds) == bound.count)]
+
+
+for _name, _real, _fake in (
+    ("forward", _forward, _fake_forward),
+    ("backward", _backward, _fake_backward),
+    ("double_backward", _double_backward, _fake_double_backward),
+):
+    _library.impl(_name, _real, "CPU")
+    torch.library.register_fake(f"actcomp::{_name}", _fake, lib=_library)
+
+
+# Gradients ------------------------------------------------------------------------------------------------------------
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    *tensors, ctx.activation = inputs
+    ctx.counts = [len(t) if isinstance(t, (list, tuple)) else -1 for t in tensors]
+    flat: list[Tensor] = []
+    for t in tensors:
+        flat += t if isinstance(t, (list, tuple)) else [t]
+    ctx.save_for_backward(*flat)
+
+
+def _saved(ctx: Any) -> list[Any]:
+    flat, found = list(ctx.saved_tensors), []
+    for count in ctx.counts:
+        if count < 0:
+            found.append(flat.pop(0))
+        else:
+            found.append([flat.pop(0) for _ in range(count)])
+    return found
+
+
+def _forward_gradient(ctx: Any, dy: Tensor) -> Any:
+    inputs, parameters = _saved(ctx)
+    found = torch.ops.actcomp.backward(inputs, parameters, dy, ctx.activation)
+    return found[: len(inputs)], found[len(inputs) :], None
+
+
+def _backward_gradient(ctx: Any, dds: Sequence[Tensor | None]) -> Any:
+    inputs, parameters, dy = _saved(ctx)
+    count = len(inputs)
+    given = list(dds[:count]) if all(dd is None for dd in dds[count:]) else list(dds)
+    zeros = [torch.zeros_like(t) if dd is None else dd for dd, t in zip(given, (*inputs, *parameters), strict=False)]
+    found = torch.ops.actcomp.double_backward(inputs, parameters, dy, zeros, ctx.activation)
+    return found[:count], found[count:-1], found[-1], None
+
+
+def _double_backward_gradient(ctx: Any, ddds: Sequence[Tensor | None]) -> Any:
+    inputs, parameters, dy, dds = _saved(ctx)
+    bound, tensors = _call(inputs, parameters, ctx.activation)
+    gradients = compose.third(bound, tensors, dy, dds, ddds)
+    count = len(inputs)
+    of_dy, of_dds = gradients[len(tensors)], gradients[len(tensors) + 1 :]
+    return gradients[:count], gradients[count : len(tensors)], of_dy, of_dds, None
+
+
+for _name, _gradient in (
+    ("forward", _forward_gradient),
+    ("backward", _backward_gradient),
+    ("double_backward", _double_backward_gradient),
+):
+    torch.library.register_autograd(f"actcomp::{_name}", _gradient, setup_context=_save, lib=_library)
+
+
+# vmap, autocast, other devices ----------------------------------------------------------------------------------------
+
+
+def _dims(*in_dims: Any, counts: Sequence[int]) -> list[int | None]:
+    found: list[int | None] = []
+    for dims, count in zip(in_dims, counts, strict=True):
+        found += [None] * count if dims is None else dims
+    return found
+
+
+def _vmap_forward(info: Any, in_dims: Any, inputs: Any, parameters: Any, activation: str) -> Any:
+    bound, tensors = _call(inputs, parameters, activation)
+    dims = _dims(*in_dims[:2], counts=(len(inputs), len(parameters)))
+    return batching.batched_forward(bound, tensors, dims), 0
+
+
+def _vmap_backward(info: Any, in_dims: Any, inputs: Any, parameters: Any, dy: Tensor, activation: str) -> Any:
+    bound, tensors = _call(inputs, parameters, activation)
+    dims = _dims(*in_dims[:2], counts=(len(inputs), len(parameters)))
+    found = batching.batched_backward(bound, dy, tensors, in_dims[2], dims)
+    return list(found), [0] * len(found)
+
+
+def _vmap_double_backward(
+    info: Any, in_dims: Any, inputs: Any, parameters: Any, dy: Tensor, dds: Any, activation: str
+) -> Any:
+    bound, tensors = _call(inputs, parameters, activation)
+    dims = _dims(*in_dims[:2], counts=(len(inputs), len(parameters)))
+    dd_dims = _dims(in_dims[3], counts=(len(dds),))
+    found = batching.batched_double_backward(bound, dy, tensors, dds, in_dims[2], dims, dd_dims)
+    return list(found), [0] * len(found)
+
+
+def _autocast_forward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation: str) -> Tensor:
+    promoted = arguments.widest(list(inputs))
+    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)):
+        return torch.ops.actcomp.forward(promoted, parameters, activation)
+
+
+def _elsewhere(inputs: Sequence[Tensor], parameters: Sequence[Tensor], *rest: Any) -> Any:
+    arguments.require(_call(inputs, parameters, rest[-1]))
+    raise NotImplementedError  # require has refused the device
+
+
+for _name, _rule in (
+    ("forward", _vmap_forward),
+    ("backward", _vmap_backward),
+    ("double_backward", _vmap_double_backward),
+):
+    torch.library.register_vmap(f"actcomp::{_name}", _rule, lib=_library)
+    _library.impl(_name, _elsewhere, "CUDA")
+_library.impl("forward", _autocast_forward, "AutocastCPU")
