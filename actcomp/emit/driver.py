@@ -19,6 +19,10 @@ means that all operands are contiguous. *Settings*, the global that the engine f
     void run(int64_t *job)      all of the job: on this thread, or on the team of GOMP_parallel
     void work(int64_t *job)     takes chunks of the job until none is left; what each thread of the team runs
 
+run is plan, then work on one thread or on several at once, then total; callers with threads of their own call those:
+
+    void plan(int64_t *job)     sets 5..7, one chunk for all      void total(int64_t *job)    the sums' results
+
 Chunks are taken from a shared counter: any number of threads that turn up will do, and a thread held up by the system
 holds up one chunk only. Flush-to-zero and rounding modes are set to IEEE's defaults during work and put back after it.
 """
@@ -89,7 +93,7 @@ define i64 @field(ptr %table, i64 %index) #0 {
   ret i64 %v
 }
 
-define void @run(ptr %job) #0 {
+define void @plan(ptr %job) #0 {
 entry:
   %record = load ptr, ptr %job
   %p.pointers = getelementptr i64, ptr %job, i64 1
@@ -115,7 +119,7 @@ entry:
   %no.head = select i1 %no.sums, i64 0, i64 %given
   store i64 %no.head, ptr %p.head
   %small = icmp slt i64 %n, %serial
-  br i1 %small, label %alone, label %large
+  br i1 %small, label %exit, label %large
 
 large:
   %p.stream = getelementptr i64, ptr %record, i64 1
@@ -130,7 +134,7 @@ large:
   %plain = icmp eq i64 %geometry, 0
   %s1 = and i1 %beyond, %has.stream
   %s2 = and i1 %s1, %plain
-  br i1 %s2, label %aligned, label %team
+  br i1 %s2, label %aligned, label %exit
 
 aligned:
   %inputs = call i64 @field(ptr %record, i64 2)
@@ -158,18 +162,28 @@ each:
   %allowed = or i1 %no.sums, %no.gap
   %g1 = and i1 %whole, %agrees
   %g2 = and i1 %g1, %allowed
-  br i1 %g2, label %next.output, label %team
+  br i1 %g2, label %next.output, label %exit
 next.output:
   %o.next = add i64 %o, 1
   %o.more = icmp slt i64 %o.next, %outputs
   br i1 %o.more, label %each, label %judge
 judge:
   store i64 %stream, ptr %p.block
-  br i1 %no.sums, label %lead, label %team
+  br i1 %no.sums, label %lead, label %exit
 lead:
   store i64 %gap, ptr %p.head
-  br label %team
+  br label %exit
+exit:
+  ret void
+}
 
+define void @run(ptr %job) #0 {
+entry:
+  call void @plan(ptr %job)
+  %n = call i64 @field(ptr %job, i64 2)
+  %serial = call i64 @field(ptr @settings, i64 3)
+  %small = icmp slt i64 %n, %serial
+  br i1 %small, label %alone, label %team
 team:
   %gomp = load ptr, ptr @settings
   %has.gomp = icmp ne ptr %gomp, null
@@ -192,6 +206,7 @@ together:
   %share.up = add i64 %share, <RUN>
   %share.low = sdiv i64 %share.up, <RUN>
   %share.runs = mul i64 %share.low, <RUN>
+  %p.chunk = getelementptr i64, ptr %job, i64 6
   store i64 %share.runs, ptr %p.chunk
   %threads.32 = trunc i64 %threads to i32
   call void %gomp(ptr @work, ptr %job, i32 %threads.32, i32 0)
@@ -201,9 +216,20 @@ alone:
   br label %finish
 
 finish:
+  call void @total(ptr %job)
+  ret void
+}
+
+define void @total(ptr %job) #0 {
+entry:
+  %record = load ptr, ptr %job
+  %sums = call i64 @field(ptr %record, i64 5)
   %any.sums = icmp sgt i64 %sums, 0
   br i1 %any.sums, label %totals, label %exit
 totals:
+  %pointers.1 = call i64 @field(ptr %job, i64 1)
+  %pointers = inttoptr i64 %pointers.1 to ptr
+  %n = call i64 @field(ptr %job, i64 2)
   %t.inputs = call i64 @field(ptr %record, i64 2)
   %t.uniforms = call i64 @field(ptr %record, i64 3)
   %t.outputs = call i64 @field(ptr %record, i64 4)

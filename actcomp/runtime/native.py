@@ -186,6 +186,10 @@ class Native:
         if count < threads.SERIAL_BELOW:
             return
         threads.ensure()
+        self.prepare_streaming(count)
+
+    def prepare_streaming(self, count: int) -> None:
+        """The same for callers with threads of their own."""
         if self._streaming is None and self.output_count and count * self.stored_bytes > stream_threshold():
             with LOCK:
                 if self._streaming is None:
@@ -232,7 +236,8 @@ def shared_code() -> cpu.Code:
 
 @lru_cache(maxsize=1)
 def _shared_code() -> cpu.Code:
-    code = cpu.load(cached_object("shared", _shared_text), ("run", "work", "entry", "settings"))
+    names = ("run", "work", "plan", "total", "entry", "settings")
+    code = cpu.load(cached_object("shared", _shared_text), names)
     settings = (ctypes.c_int64 * 16).from_address(code.addresses["settings"])
     settings[SETTINGS["stream_above"]] = stream_threshold()
     threads.bind(settings)
