@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .function import ActivationFunction
 
+_TENSORS = (torch.Tensor, torch.fx.Proxy)
 DTYPES = {torch.float64: "f64", torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
 
 
@@ -102,7 +103,7 @@ def read(function: ActivationFunction, inputs: Sequence[Any], parameters: Mappin
     like = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
     tensors = [_tensor(value, name, like) for name, value in zip(function.inputs, inputs, strict=True)]
     tensors = widest(tensors)
-    learned = {name: parameters[name] for name in function.parameters if isinstance(parameters.get(name), torch.Tensor)}
+    learned = {name: parameters[name] for name in function.parameters if isinstance(parameters.get(name), _TENSORS)}
     numbers = {name: _number(value, name) for name, value in parameters.items() if name not in learned}
     return Call(Bound(function, tuple(learned), numbers), (*tensors, *learned.values()))
 
@@ -118,7 +119,9 @@ def for_operator(
 
 def widest(tensors: list[Tensor]) -> list[Tensor]:
     """Under autocast, inputs of several floating types in the widest of them; else as they are."""
-    if len(tensors) == 1 or not torch.is_autocast_enabled(tensors[0].device.type):
+    if len(tensors) == 1 or any(isinstance(t, torch.fx.Proxy) for t in tensors):
+        return tensors
+    if not torch.is_autocast_enabled(tensors[0].device.type):
         return tensors
     dtypes = {t.dtype for t in tensors}
     if len(dtypes) == 1 or not all(dtype in DTYPES for dtype in dtypes):
@@ -176,8 +179,8 @@ def shape_of(inputs: Sequence[Tensor], names: Sequence[str]) -> Any:
 
 
 def _tensor(value: Any, name: str, like: Tensor | None) -> Tensor:
-    if isinstance(value, torch.Tensor):
-        return value
+    if isinstance(value, _TENSORS):
+        return value  # type: ignore[return-value]
     if like is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
         return torch.tensor(value, dtype=like.dtype, device=like.device)
     raise DTypeError(

@@ -1,6 +1,7 @@
-"""The autograd functions: reverse mode in eager, and one that torch.func and forward mode transform.
+"""The autograd functions: one for plain tensors, one that everything else in torch transforms.
 
-``Reverse`` is the cheap one. Its gradients are kernels; where autograd wants to differentiate them again
+``Reverse`` is for plain tensors and costs least; ``Operator`` is what torch.func, forward mode, fake and traced tensors
+meet. The gradients are kernels; where autograd wants to differentiate them again
 (create_graph), they are themselves such functions; from the third order on they are composed of the derivatives'
 own functions (compose.py).
 """
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch._C import _FunctionBase
+from torch._functorch.autograd_function import enable_single_level_autograd_function
 from torch.autograd import Function
 
 from . import compose
 from .arguments import Call
-from .batching import batched_backward, batched_forward
 
 if TYPE_CHECKING:
     from .arguments import Bound
@@ -74,6 +75,10 @@ def second(
     wanted = dds[: bound.count]
     if fused and all(dd is None for dd in dds[bound.count :]) and any(dd is not None for dd in wanted):
         zeros = [torch.zeros_like(t) if dd is None else dd for dd, t in zip(wanted, tensors, strict=False)]
+        if needs_operator((dy, *tensors)):
+            inputs, parameters = Call(bound, tuple(tensors)).for_operator()
+            *found, of_dy = torch.ops.actcomp.double_backward(inputs, parameters, dy, zeros, bound.function.key)
+            return (*_of(bound, found), of_dy)
         return bound.double_backward(tensors, dy, zeros)
     return compose.double_backward(bound, tensors, dy, dds)
 
@@ -87,60 +92,82 @@ apply_reverse = _straight(Reverse)
 apply_backward = _straight(ReverseBackward)
 
 
-class Transformable(Function):
-    """f(tensors), for torch.func and forward mode."""
+def below(operator: Any, *arguments: Any) -> Any:
+    """The operator under the level of autograd that is at work; those of torch.func under it are not switched off."""
+    with torch.enable_grad(), FORWARD_AD._set_fwd_grad_enabled(True), torch._C._AutoDispatchBelowAutograd():
+        return operator(*arguments)
+
+
+class Operator(Function):
+    """f(tensors) by torch.ops.actcomp.forward, whose gradient this is; backward and forward mode."""
 
     @staticmethod
-    def forward(bound: Bound, *tensors: Tensor) -> Tensor:
-        return bound.forward(tensors)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.bound, *tensors = inputs
+    def forward(ctx: Any, bound: Bound, *tensors: Tensor) -> Tensor:
+        ctx.bound = bound
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
+        inputs, parameters = Call(bound, tensors).for_operator()
+        return below(torch.ops.actcomp.forward, inputs, parameters, bound.function.key)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        return None, *TransformableBackward.apply(ctx.bound, dy, *ctx.saved_tensors)
+        return None, *gradients(Call(ctx.bound, ctx.saved_tensors), dy)
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
-        return compose.jvp(ctx.bound, ctx.saved_tensors, tangents)
+        with FORWARD_AD._set_fwd_grad_enabled(True):  # for tangents of tangents
+            return compose.jvp(ctx.bound, _primals(ctx.saved_tensors), tangents)
+
+
+class OperatorBackward(Function):
+    """The gradients of f by torch.ops.actcomp.backward, likewise."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], bound: Bound, *tensors: Tensor) -> tuple[Tensor, int]:
-        return batched_forward(bound, tensors, in_dims[1:]), 0
-
-
-class TransformableBackward(Function):
-    """The gradients of f, for torch.func and forward mode."""
-
-    @staticmethod
-    def forward(bound: Bound, dy: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return bound.backward(tensors, dy)
+    def forward(ctx: Any, bound: Bound, dy: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.bound = bound
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(dy, *tensors)
+        ctx.save_for_forward(dy, *tensors)
+        inputs, parameters = Call(bound, tensors).for_operator()
+        return _of(bound, below(torch.ops.actcomp.backward, inputs, parameters, dy, bound.function.key))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.bound, *tensors = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *dds: Tensor) -> Any:
+    def backward(ctx: Any, *dds: Tensor | None) -> Any:
         dy, *tensors = ctx.saved_tensors
-        *gradients, of_dy = compose.double_backward(ctx.bound, tensors, dy, dds)
-        return None, of_dy, *gradients
+        *found, of_dy = second(ctx.bound, tensors, dy, dds, fused=not (torch.is_grad_enabled() or transforms()))
+        return None, of_dy, *found
 
     @staticmethod
     def jvp(ctx: Any, _: None, dy_tangent: Tensor | None, *tangents: Tensor | None) -> tuple[Tensor, ...]:
-        dy, *tensors = ctx.saved_tensors
-        return compose.vjp_jvp(ctx.bound, tensors, dy, tangents, dy_tangent)
+        with FORWARD_AD._set_fwd_grad_enabled(True):
+            dy, *tensors = _primals(ctx.saved_tensors)
+            return compose.vjp_jvp(ctx.bound, tensors, dy, tangents, dy_tangent)
 
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], bound: Bound, dy: Tensor, *tensors: Tensor) -> Any:
-        found = batched_backward(bound, dy, tensors, in_dims[1], in_dims[2:])
-        return found, (0,) * len(found)
+
+def _primals(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Without the tangents of this level of forward mode."""
+    return [FORWARD_AD.unpack_dual(t).primal for t in tensors]
+
+
+def _at_one_level(function: type[Function]) -> Any:
+    """``apply`` within an operator's own gradient: torch.func has taken apart its levels before it comes here."""
+    straight = _straight(function)
+
+    def apply(*arguments: Any) -> Any:
+        with enable_single_level_autograd_function():
+            return straight(*arguments)
+
+    return apply
+
+
+apply_operator = _at_one_level(Operator)
+apply_operator_backward = _at_one_level(OperatorBackward)
+
+
+def _of(bound: Bound, found: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Of an operator's gradients of inputs and all parameters, those of bound's tensors."""
+    own = dict(zip(bound.function.parameters, found[bound.count :], strict=False))
+    return (*found[: bound.count], *(own[name] for name in bound.names))
 
 
 def gradients(call: Call, dy: Tensor) -> tuple[Tensor, ...]:
@@ -148,12 +175,12 @@ def gradients(call: Call, dy: Tensor) -> tuple[Tensor, ...]:
     bound, tensors = call
     if needs_operator((dy, *tensors)):
         inputs, parameters = call.for_operator()
-        return tuple(torch.ops.actcomp.backward(inputs, parameters, dy, bound.function.key))
-    if FORWARD_AD._current_level >= 0 or transforms():
-        return TransformableBackward.apply(bound, dy, *tensors)
+        return _of(bound, torch.ops.actcomp.backward(inputs, parameters, dy, bound.function.key))
     return apply_backward(bound, dy, *tensors)
 
 
 def needs_operator(tensors: Sequence[Tensor]) -> bool:
     """Whether something looks on that sees operators alone, or a tensor has no memory of the CPU."""
-    return bool(mode_count()) or is_traced() or not all(type(t) in PLAIN and t.is_cpu for t in tensors)
+    if FORWARD_AD._current_level >= 0 or transforms() or mode_count() or is_traced():
+        return True
+    return not all(type(t) in PLAIN and t.is_cpu for t in tensors)

@@ -83,24 +83,6 @@ def double_backward(
     return (*gradients, along.sum_to_size(dy.shape))
 
 
-def third(
-    bound: Bound, tensors: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor], ddds: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """The gradients of double_backward by each tensor, dy and each of ``dds``, from those of its results."""
-    again = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, so that what depends on another argument still counts as an argument of its own.
-        own = [t.view_as(t) if again and t.requires_grad else t.detach().requires_grad_() for t in (*tensors, dy, *dds)]
-        count = len(tensors)
-        given = [*own[count + 1 :], *[None] * (count - len(dds))]
-        results = double_backward(bound, own[:count], own[count], given)
-        pairs = [(y, g) for y, g in zip(results, ddds, strict=True) if g is not None and y.requires_grad]
-        if not pairs:
-            return [None] * len(own)
-        outputs, weights = zip(*pairs, strict=True)
-        return list(torch.autograd.grad(outputs, own, weights, create_graph=again, allow_unused=True))
-
-
 def names_of(bound: Bound) -> tuple[str, ...]:
     """The variables that the tensors stand for."""
     return (*bound.function.inputs, *bound.names)

@@ -80,9 +80,10 @@ def _read(told: Any) -> ac.Activation:
 
 def _candidates(f: ac.Activation) -> list[str]:
     found = [json.dumps(f.name)] if f.name in ac.CATALOG else []
-    if isinstance(f, ac.Adversary) and f.original is not None and f.rule in _RULES:
-        original = json.loads(describe(f.original))
-        found.append(json.dumps({"adversary": original, "rule": f.rule, "mode": f.mode}))
+    told = vars(f)
+    if told.get("rule") in _RULES:  # an Adversary
+        original = json.loads(describe(told["original"]))
+        found.append(json.dumps({"adversary": original, "rule": told["rule"], "mode": told["mode"]}))
     parameters = [[p.name, float(p.default), p.axis] for p in f.parameters]
     inputs = [str(symbol) for symbol in f.inputs]
     for formula in (f.name, str(f.expression)):

@@ -15,7 +15,7 @@ from ..errors import ArgumentError
 from ..runtime.tensorcall import TensorEntry
 from . import arguments, autograd, description
 from .arguments import DTYPES, Bound, Call
-from .autograd import FORWARD_AD, PLAIN, is_traced, mode_count, needs_operator, transforms
+from .autograd import FORWARD_AD, PLAIN, is_traced, mode_count, needs_operator
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,20 +132,20 @@ class ActivationFunction:
 
     def _general(self, *inputs: Any, **parameters: Any) -> Tensor:
         """The way of all calls that are not plain."""
-        if parameters or len(inputs) != 1 or type(inputs[0]) not in PLAIN:
+        if parameters or len(inputs) != 1 or self.plain.count != 1 or type(inputs[0]) not in PLAIN:
             call = arguments.read(self, inputs, parameters)
         else:
             call = Call(self.plain, inputs)
+        if any(isinstance(t, torch.fx.Proxy) for t in call.tensors):
+            return torch.ops.actcomp.forward(*call.for_operator(), self.key)
         if needs_operator(call.tensors):
             arguments.require(call)
             return torch.ops.actcomp.forward(*call.for_operator(), self.key)
         return self._run(call)
 
     def _run(self, call: Call) -> Tensor:
-        """The call on tensors with memory, or on those that torch.func wraps around them."""
+        """The call on tensors with memory."""
         bound, tensors = call
-        if FORWARD_AD._current_level >= 0 or transforms():
-            return autograd.Transformable.apply(bound, *tensors)
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             return autograd.apply_reverse(bound, *tensors)
         y = bound.forward(tensors)

@@ -18,7 +18,7 @@ from torch._prims_common import compute_elementwise_output_strides
 
 from . import arguments, batching, compose
 from .arguments import Bound, Call
-from .autograd import second
+from .autograd import FORWARD_AD, apply_operator, apply_operator_backward, below, second, transforms
 from .function import of_description
 
 _SCHEMAS = {
@@ -90,55 +90,40 @@ for _name, _real, _fake in (
 # Gradients ------------------------------------------------------------------------------------------------------------
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, ctx.activation = inputs
-    ctx.counts = [len(t) if isinstance(t, (list, tuple)) else -1 for t in tensors]
-    flat: list[Tensor] = []
-    for t in tensors:
-        flat += t if isinstance(t, (list, tuple)) else [t]
-    ctx.save_for_backward(*flat)
+def _tracked(tensors: Sequence[Tensor]) -> bool:
+    if FORWARD_AD._current_level >= 0 or transforms():
+        return True
+    return torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
 
 
-def _saved(ctx: Any) -> list[Any]:
-    flat, found = list(ctx.saved_tensors), []
-    for count in ctx.counts:
-        if count < 0:
-            found.append(flat.pop(0))
-        else:
-            found.append([flat.pop(0) for _ in range(count)])
-    return found
+def _autograd_forward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation: str) -> Tensor:
+    bound, tensors = _call(inputs, parameters, activation)
+    if not _tracked(tensors):
+        return below(torch.ops.actcomp.forward, inputs, parameters, activation)
+    return apply_operator(bound, *tensors)
 
 
-def _forward_gradient(ctx: Any, dy: Tensor) -> Any:
-    inputs, parameters = _saved(ctx)
-    found = torch.ops.actcomp.backward(inputs, parameters, dy, ctx.activation)
-    return found[: len(inputs)], found[len(inputs) :], None
+def _autograd_backward(
+    inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, activation: str
+) -> list[Tensor]:
+    bound, tensors = _call(inputs, parameters, activation)
+    if not _tracked((dy, *tensors)):
+        return below(torch.ops.actcomp.backward, inputs, parameters, dy, activation)
+    return list(apply_operator_backward(bound, dy, *tensors))
 
 
-def _backward_gradient(ctx: Any, dds: Sequence[Tensor | None]) -> Any:
-    inputs, parameters, dy = _saved(ctx)
-    count = len(inputs)
-    given = list(dds[:count]) if all(dd is None for dd in dds[count:]) else list(dds)
-    zeros = [torch.zeros_like(t) if dd is None else dd for dd, t in zip(given, (*inputs, *parameters), strict=False)]
-    found = torch.ops.actcomp.double_backward(inputs, parameters, dy, zeros, ctx.activation)
-    return found[:count], found[count:-1], found[-1], None
+def _autograd_double_backward(
+    inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor], activation: str
+) -> list[Tensor]:
+    bound, tensors = _call(inputs, parameters, activation)
+    if not _tracked((dy, *tensors, *dds)):
+        return below(torch.ops.actcomp.double_backward, inputs, parameters, dy, dds, activation)
+    return list(compose.double_backward(bound, tensors, dy, [*dds, *[None] * (len(tensors) - len(dds))]))
 
 
-def _double_backward_gradient(ctx: Any, ddds: Sequence[Tensor | None]) -> Any:
-    inputs, parameters, dy, dds = _saved(ctx)
-    bound, tensors = _call(inputs, parameters, ctx.activation)
-    gradients = compose.third(bound, tensors, dy, dds, ddds)
-    count = len(inputs)
-    of_dy, of_dds = gradients[len(tensors)], gradients[len(tensors) + 1 :]
-    return gradients[:count], gradients[count : len(tensors)], of_dy, of_dds, None
-
-
-for _name, _gradient in (
-    ("forward", _forward_gradient),
-    ("backward", _backward_gradient),
-    ("double_backward", _double_backward_gradient),
-):
-    torch.library.register_autograd(f"actcomp::{_name}", _gradient, setup_context=_save, lib=_library)
+_library.impl("forward", _autograd_forward, "Autograd")
+_library.impl("backward", _autograd_backward, "Autograd")
+_library.impl("double_backward", _autograd_double_backward, "Autograd")
 
 
 # vmap, autocast, other devices ----------------------------------------------------------------------------------------
