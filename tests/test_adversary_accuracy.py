@@ -112,6 +112,29 @@ def test_reflected_in_other_spellings(text: str, parameters: dict[str, float]) -
         assert not failures, "\n".join(map(str, failures))
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("mish", "reflect", "reflect"),
+        ("elu", "negate", "reflect"),
+        ("tanh", "negate", "reflect"),
+        ("tanhshrink", "reflect", "inverse"),
+    ],
+)
+def test_adversaries_of_adversaries(name: str, first: str, second: str) -> None:
+    star = adversary(adversary(catalog_activation(name), first), second)
+    subject = KernelSubject(star, ac.compile(star))
+    for dtype, count in (("f32", 2_000), ("f64", 1_000)):
+        failures = [c for c in accuracy(Case(star, subject, dtype, BOUND, SEED, count)) if c.passed is False]
+        assert not failures, "\n".join(map(str, failures))
+
+
+def test_reflecting_twice_folds_back() -> None:
+    for name in ("mish", "elu", "tanh", "sigmoid", "hardtanh", "tanhshrink"):
+        f = catalog_activation(name)
+        assert stabilise(adversary(adversary(f)).expression) == stabilise(f.expression)
+
+
 def same_bits(name: str, rule: str, dtype: str, other: str, outer: int, inner: int) -> None:
     """f*(x) = outer g(inner x), and so for the derivatives, on random bit patterns, NaN and infinities among them."""
     largest = (1 << format_of(dtype).width_bits) - 1

@@ -26,8 +26,8 @@ from .identity import cancels, identically_zero
 from .image import image
 from .pieces import pieces
 from .rules import Opposed, Problem, rule_named
+from .rules.line import line_minus
 from .rules.problem import ANCHORS
-from .rules.reflect import line_minus
 from .stabilise import stabilise
 from .tails import Unexpandable, dominates, expand
 

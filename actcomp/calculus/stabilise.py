@@ -157,7 +157,6 @@ def tanh_of_softplus(node: sp.tanh) -> Any:
 _CONSTANT_PLUS: dict[type, dict[int, Callable[[Any], Any]]] = {
     sp.exp: {-1: lambda u: -fn.expm1(u)},
     fn.expm1: {1: lambda u: sp.exp(u)},
-    fn.expm1: {1: lambda u: sp.exp(u)},
     sp.tanh: {1: lambda u: 2 * fn.sigmoid(2 * u), -1: lambda u: 2 * fn.sigmoid(-2 * u)},
     sp.erf: {1: lambda u: 2 * fn.Phi(sp.sqrt(2) * u), -1: lambda u: sp.erfc(u)},
     fn.sigmoid: {-1: lambda u: fn.sigmoid(-u), -2: lambda u: -sp.tanh(u / 2)},
@@ -166,6 +165,7 @@ _CONSTANT_PLUS: dict[type, dict[int, Callable[[Any], Any]]] = {
     fn.sech2: {-1: lambda u: sp.tanh(u) ** 2},
     fn.dsigmoid: {-4: lambda u: sp.tanh(u / 2) ** 2},
     fn.tanh_softplus: {-1: fn.one_minus_tanh_softplus},
+    fn.one_minus_tanh_softplus: {-1: fn.tanh_softplus},
 }
 
 
