@@ -93,6 +93,9 @@ LAYERS = {
     "torch": Layer(("", "errors"), outside=("torch",)),
     "torch.description": Layer(("", "errors", "results")),
     "torch.function": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
+    "jax": Layer(
+        ("", "errors", "program", "emit", "runtime"), deferred=("jax",), outside=("jax", "numpy")
+    ),
     # the public API only
     "cli": Layer(("",), outside=("numpy", "torch", "jax", "typer", "rich", "matplotlib", "PIL", "ml_dtypes")),
     "__main__": Layer(("cli",)),
