@@ -50,8 +50,8 @@ class ActivationFunction:
     Kernels read them as float32, for float64 inputs as float64.
 
     **Transformations**: jit, grad, jvp, vjp, vmap, checkpoint, shard_map, automatic sharding, export, in any nesting
-    and order. Gradients and second gradients are one fused kernel each, from the inputs; derivatives beyond are those of
-    the formula.
+    and order. Gradients and second gradients are one fused kernel each, from the inputs; derivatives beyond are those
+    of the formula.
 
     Raises ArgumentError, DTypeError, ShapeError when it is called or traced.
     """

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
 from . import target
@@ -17,21 +18,40 @@ from .operation import Operation
 
 def lower_run(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
     """The lowering rule of the primitive ``run`` on the CPU."""
-    names = (*operation.operands, *operation.wanted)
-    is_whole = not any(operation.is_scalar(name) for name in names)
-    if not is_whole and _is_cut_by_compiler(ctx):
-        return mlir.lower_fun(_elementwise, multiple_results=True)(ctx, *values, operation=operation)
     x = ctx.avals_in[0]
+    is_static = all(isinstance(length, int) for length in x.shape)
+    is_cut = bool(x.shape) and is_static and _is_cut_by_compiler(ctx)
+    if is_cut and any(operation.is_scalar(name) for name in (*operation.operands, *operation.wanted)):
+        return mlir.lower_fun(_elementwise, multiple_results=True)(ctx, *values, operation=operation)
     call = operation.target(x.dtype)
-    if all(isinstance(length, int) for length in x.shape):
+    if is_static:
         target.prepare(call.name, prod(x.shape))
     into = [operation.operands.index(name) for name in call.operands]
     out_of = [operation.wanted.index(name) for name in call.results]
-    ordered = ctx.replace(avals_in=[ctx.avals_in[k] for k in into], avals_out=[ctx.avals_out[k] for k in out_of])
-    attributes = _cut(len(x.shape), x.shape, len(into), len(out_of)) if is_whole and x.shape else {}
-    rule = jax.ffi.ffi_lowering(call.name, has_side_effect=False, extra_attributes=attributes)
-    found = dict(zip(call.results, rule(ordered, *(values[k] for k in into)), strict=True))
+    operands = [values[k] for k in into]
+    taken, given = [ctx.avals_in[k] for k in into], [ctx.avals_out[k] for k in out_of]
+    if is_cut:
+        shape = (*x.shape, 1)
+        whole = ctx.replace(
+            avals_in=[jax.core.ShapedArray(shape, aval.dtype) for aval in taken],
+            avals_out=[jax.core.ShapedArray(shape, aval.dtype) for aval in given],
+        )
+        operands = [_reshaped(whole, operand, aval) for operand, aval in zip(operands, whole.avals_in, strict=True)]
+        results = _call(whole, call.name, operands, _cut(shape, len(into), len(out_of)))
+        results = [_reshaped(ctx, result, aval) for result, aval in zip(results, given, strict=True)]
+    else:
+        results = _call(ctx.replace(avals_in=taken, avals_out=given), call.name, operands, {})
+    found = dict(zip(call.results, results, strict=True))
     return [found[name] for name in operation.wanted]
+
+
+def _call(ctx: Any, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> Sequence[Any]:
+    rule = jax.ffi.ffi_lowering(name, has_side_effect=False, extra_attributes=attributes)
+    return list(rule(ctx, *operands))
+
+
+def _reshaped(ctx: Any, value: Any, aval: Any) -> Any:
+    return stablehlo.reshape(mlir.aval_to_ir_type(ctx.module_context, aval), value)
 
 
 def _is_cut_by_compiler(ctx: Any) -> bool:
@@ -57,16 +77,19 @@ def _elementwise(*values: Any, operation: Operation) -> list[Any]:
     ]
 
 
-def _cut(rank: int, shape: Sequence[Any], operands: int, results: int) -> dict[str, Any]:
-    """Attributes that say that each axis can be cut, for both of XLA's partitioners."""
+def _cut(shape: Sequence[int], operands: int, results: int) -> dict[str, Any]:
+    """Attributes that say that each axis but the last can be cut, to both of XLA's partitioners.
+
+    The last has length 1: XLA cuts calls along less axes than they have."""
+    rank = len(shape) - 1
     attributes: dict[str, Any] = {"mhlo.frontend_attributes": mlir.ir_attribute({"num_batch_dims": str(rank)})}
-    if jax.config.jax_use_shardy_partitioner and all(isinstance(length, int) for length in shape):
-        axes = [_factor(axis) for axis in range(rank)]
+    if jax.config.jax_use_shardy_partitioner:
+        axes = [_factor(axis) for axis in range(rank + 1)]
         one = "[" + ", ".join(axes) + "]"
         sizes = ", ".join(f"{axis}={length}" for axis, length in zip(axes, shape, strict=True))
-        sides = (", ".join([one] * count) for count in (operands, results))
-        rule = "({})->({})".format(*sides)
-        attributes["sdy.sharding_rule"] = ir.Attribute.parse(f"#sdy.op_sharding_rule<{rule} {{{sizes}}}, custom>")
+        before, after = (", ".join([one] * count) for count in (operands, results))
+        rule = f"#sdy.op_sharding_rule<({before})->({after}) {{{sizes}}}, custom>"
+        attributes["sdy.sharding_rule"] = ir.Attribute.parse(rule)
     return attributes
 
 

@@ -183,9 +183,9 @@ def _batched(
     size = next(v.shape[axis] for v, axis in zip(values, axes, strict=True) if axis is not None)
     shape = jnp.shape(values[0])
     inner = shape if axes[0] is None else tuple(n for axis, n in enumerate(shape) if axis != axes[0])
-    keeps = not any(
-        operation.is_scalar(name) for name in (*operation.wanted, *(n for n, a in zip(names, axes) if a is not None))
-    ) and not any(n.startswith("p.") for n in names[len(operation.operands) :])
+    mapped = [name for name, axis in zip(names, axes, strict=True) if axis is not None]
+    tangents = names[len(operation.operands) :]
+    keeps = not any(map(operation.is_scalar, (*operation.wanted, *mapped, *tangents)))
     moved = []
     for name, value, axis in zip(names, values, axes, strict=True):
         if operation.is_scalar(name) and keeps:

@@ -1,4 +1,4 @@
-"""Subject: an activation as the primitives see it: its kernels by variant, its partial derivatives as subjects again."""
+"""Subject: an activation as the primitives see it: its kernels by variant, its partial derivatives as subjects."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def subject(
             (key, getattr(p, "default", p), getattr(p, "axis", None)) for key, p in (parameters or {}).items()
         )
         words = (source, None if inputs is None else tuple(inputs), plain, name)
-        options = {"inputs": inputs, "parameters": parameters, "name": name}
+        options: dict[str, Any] = {"inputs": inputs, "parameters": parameters, "name": name}
         return _once(words, lambda: Subject(ac.compile(source, **options), lambda: ac.activation(source, **options)))
     made = ac.activation(source, inputs=inputs, parameters=parameters, name=name)
     return _once((made, made.name, made.mirror), lambda: Subject(ac.compile(made), lambda: made))
