@@ -28,6 +28,7 @@ FORWARD_AD = torch.autograd.forward_ad
 transforms = torch._C._are_functorch_transforms_active
 mode_count = torch._C._len_torch_dispatch_stack
 is_traced = torch._C._is_tracing
+_unwrap = torch._C._functorch.unwrap_if_dead
 # What autograd.grad(is_grads_batched=True) wraps gradients in; it knows no custom operators.
 _is_batched = torch._C._functorch.is_legacy_batchedtensor
 
@@ -111,7 +112,7 @@ class Operator(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        return None, *gradients(Call(ctx.bound, ctx.saved_tensors), dy)
+        return None, *gradients(Call(ctx.bound, _alive(ctx.saved_tensors)), _unwrap(dy))
 
     @staticmethod
     def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> Tensor:
@@ -133,7 +134,7 @@ class OperatorBackward(Function):
 
     @staticmethod
     def backward(ctx: Any, *dds: Tensor | None) -> Any:
-        dy, *tensors = ctx.saved_tensors
+        dy, *tensors = _alive(ctx.saved_tensors)
         *found, of_dy = second(ctx.bound, tensors, dy, dds, fused=not (torch.is_grad_enabled() or transforms()))
         return None, of_dy, *found
 
@@ -142,6 +143,11 @@ class OperatorBackward(Function):
         with FORWARD_AD._set_fwd_grad_enabled(True):
             dy, *tensors = _primals(ctx.saved_tensors)
             return compose.vjp_jvp(ctx.bound, tensors, dy, tangents, dy_tangent)
+
+
+def _alive(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Without the wrappers of transforms that have ended: what torch.func.vjp returns is called after it."""
+    return tuple(map(_unwrap, tensors))
 
 
 def _primals(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -50,6 +50,8 @@ def activation_of(text: str) -> ac.Activation:
     """The activation of a description. Raises ArgumentError where this process does not know the digest."""
     try:
         return _read(json.loads(text))
+    except ActcompError:
+        raise
     except (json.JSONDecodeError, KeyError, TypeError) as fault:
         what = f"{text[:80]!r} describes no activation"
         raise ArgumentError(what, do="pass what act.function(...).key gives") from fault

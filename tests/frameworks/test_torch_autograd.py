@@ -9,7 +9,13 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 import actcomp as ac  # noqa: E402
 import actcomp.torch as act  # noqa: E402
 
-ADVERSARIES = [("silu", "reflect"), ("gelu", "inverse"), ("tanh", "reciprocal"), ("softplus", "inverse"), ("elu", "negate")]
+ADVERSARIES = [
+    ("silu", "reflect"),
+    ("gelu", "inverse"),
+    ("tanh", "reciprocal"),
+    ("softplus", "inverse"),
+    ("elu", "negate"),
+]
 LIFTED = [("silu", None), ("gelu", "product"), ("tanh", "parts"), ("mish", None)]
 PARAMETRISED = [
     ("x*sigmoid(beta*x)", {"beta": 1.0}),
