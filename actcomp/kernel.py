@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections import namedtuple
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,10 +10,10 @@ from .errors import ArgumentError
 from .program.source import KernelSource
 from .program.stored import whole
 from .runtime import engine
-from .runtime.arrays import Array, is_weak, load, read_out, scratch, store
+from .runtime.arrays import Array, is_weak, read_out, scratch
 from .runtime.call import Call
+from .runtime.gradients import back_to_shape, sum_to_axis, together
 from .runtime.launch import check_out, common_shape, read_all, require_broadcast
-from .runtime.layout import contiguous_strides
 from .runtime.making import LOCK
 from .runtime.parameters import read_parameters
 from .runtime.recipe import MOST_RECIPES, Recipe, key_of
@@ -71,6 +69,7 @@ class Kernel:
         self._recipes: dict[Hashable, Recipe] = {}
         self.__call__ = self._first_forward
         self._backward: Callable[..., Any] = self._first_backward
+        self._input_gradients: Callable[..., Any] = self._first_input_gradients
 
     # What it is -------------------------------------------------------------------------------------------------------
 
@@ -157,6 +156,10 @@ class Kernel:
         ``out=``: where to write dx, for kernels of one input. Other keywords are parameters."""
         return self._backward(*arrays, **options)
 
+    def input_gradients(self, *arrays: Any, **options: Any) -> Any:
+        """As backward, without the gradients of parameters: dx, or a named tuple with a field for each input."""
+        return self._input_gradients(*arrays, **options)
+
     def double_backward(self, *arrays: Any, **parameters: Any) -> Any:
         """The gradients of backward itself: ``double_backward(x, dy, ddx)``, with ddx the gradient with respect to dx.
 
@@ -229,6 +232,10 @@ class Kernel:
         self._backward = self._front_of("backward", self._general_backward)
         return self._backward(*arrays, **options)
 
+    def _first_input_gradients(self, *arrays: Any, **options: Any) -> Any:
+        self._input_gradients = self._front_of("input_gradients", self._general_input_gradients)
+        return self._input_gradients(*arrays, **options)
+
     def _general_forward(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
         known = self._again("forward", inputs, parameters) if out is None else None
         if known is not None:
@@ -247,6 +254,9 @@ class Kernel:
 
     def _general_backward(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
         return self._gradients("backward", arrays, parameters, out)
+
+    def _general_input_gradients(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
+        return self._gradients("input_gradients", arrays, parameters, out)
 
     def _shorten(self, variant: str, call: Call) -> None:
         """From now on plain arrays such as those of this call go the short way."""
@@ -305,7 +315,7 @@ class Kernel:
     def _operand_names(self, variant: str) -> dict[str, str]:
         """The Program's names of what a call passes by position, and what errors and results call them."""
         names = {name: name for name in self.inputs}
-        if variant in ("backward", "double_backward"):
+        if variant in ("backward", "input_gradients", "double_backward"):
             names["g.y"] = self._unused("dy")
         if variant == "double_backward":
             names |= {f"h.{name}": self._unused(f"dd{name}") for name in self.inputs}
@@ -332,10 +342,11 @@ class Kernel:
         wanted = {f"d.{name}": name for name in self.inputs}
         if variant == "double_backward":
             wanted["d.g.y"] = self._unused("dy")
-        fields = (*wanted.values(), *self.parameters)
+        learned = () if variant == "input_gradients" else tuple(self.parameters)
+        fields = (*wanted.values(), *learned)
         known = self._again(variant, arrays, parameters) if out is None else None
         if known is not None:
-            return _together(fields, [*known[0], *(known[1][f"d.p.{name}"] for name in self.parameters)])
+            return together(fields, [*known[0], *(known[1][f"d.p.{name}"] for name in learned)])
         call = self._prepare(variant, arrays, parameters)
         if out is None:
             results = {name: call.fresh() for name in wanted}
@@ -345,46 +356,20 @@ class Kernel:
             results = dict.fromkeys(wanted, target)
         else:
             raise ArgumentError(f"{self.name} has {len(self.inputs)} gradients", do="leave out= away")
-        channels = {f"d.p.{name}": s.channels for name, s in call.settings.items() if s.channels is not None}
+        settings = {name: call.settings[name] for name in learned}
+        channels = {f"d.p.{name}": s.channels for name, s in settings.items() if s.channels is not None}
         scratches = {name: scratch(array, call.shape) for name, array in channels.items()}
         sums = call.run({**results, **scratches})
         values = [out]
         if out is None:
             of = {name: call.operands["g.y" if name == "d.g.y" else name[2:]] for name in wanted}
-            summed = [_back_to_shape(results[name], operand) for name, operand in of.items()]
+            summed = [back_to_shape(results[name], operand) for name, operand in of.items()]
             values = [array.kind.result(array) for array in summed]
             self._remember(variant, arrays, call, results)
-        for name, setting in call.settings.items():
+        for name, setting in settings.items():
             array = scratches.get(f"d.p.{name}")
-            total = sums[f"d.p.{name}"] if array is None else _sum_to_axis(array, setting.axis)
+            total = sums[f"d.p.{name}"] if array is None else sum_to_axis(array, setting.axis)
             values.append(setting.gradient(total))
         if variant in self._fronts:
             self._shorten(variant, call)
-        return _together(fields, values)
-
-
-def _together(fields: tuple[str, ...], values: Sequence[Any]) -> Any:
-    """One value by itself, several as a named tuple."""
-    return values[0] if len(values) == 1 else _tuple_type(fields)(*values)
-
-
-def _sum_to_axis(array: Array, axis: int) -> Any:
-    from .runtime.reduce import sum_to_axes
-
-    return sum_to_axes(load(array), (axis,))
-
-
-def _back_to_shape(gradient: Array, operand: Array) -> Array:
-    """The gradient of an operand that was broadcast: summed to its shape."""
-    if gradient.shape == operand.shape:
-        return gradient
-    from .runtime.reduce import sum_to_shape
-
-    target = gradient.kind.empty(gradient, operand.shape, contiguous_strides(operand.shape, gradient.itemsize))
-    store(target, sum_to_shape(load(gradient), operand.shape))
-    return target
-
-
-@functools.cache
-def _tuple_type(fields: tuple[str, ...]) -> Any:
-    return namedtuple("Gradients", fields, rename=True)
+        return together(fields, values)

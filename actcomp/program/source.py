@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class KernelSource:
     - forward: ``y``;
     - derivative: ``y`` and ``d.<input>``, the plain derivatives;
     - backward: ``d.<input>`` and ``d.p.<parameter>`` (sum);
+    - input_gradients: ``d.<input>``, backward without what it does for parameters;
     - double_backward: ``d.<input>``, ``d.g.y`` (the gradient with respect to g.y) and ``d.p.<parameter>`` (sum).
 
     bfloat16 element inputs and outputs have the type i16 and hold the bits.
@@ -50,7 +51,16 @@ class KernelSource:
     def program(self, variant: str, dtype: str) -> Program | StoredProgram:
         if self.make is None:
             raise LookupError(f"{self.name}: read from text without a maker of Programs")
-        return self.make(variant, dtype)
+        if variant != "input_gradients":
+            return self.make(variant, dtype)
+        program = self.make("backward", dtype)
+        if not self.parameters:
+            return program
+        from .passes import drop_dead
+        from .stored import whole
+
+        kept = whole(program)
+        return drop_dead(replace(kept, outputs=tuple(o for o in kept.outputs if not o.name.startswith("d.p."))))
 
     def to_text(self) -> str:
         """All but the maker, as one line of JSON."""

@@ -42,10 +42,10 @@ class Bound:
     def backward(self, tensors: Sequence[Tensor], dy: Tensor) -> tuple[Tensor, ...]:
         """The gradient of each tensor, by the kernel's backward pass."""
         kernel = self.function.kernel
-        if self._is_plain:
-            found = kernel.backward(*tensors, dy)
-        else:
-            found = kernel.backward(*tensors[: self.count], dy, **self._parameters(tensors))
+        if not self.names:
+            found = kernel.input_gradients(*tensors, dy, **self.numbers)
+            return found if isinstance(found, tuple) else (found,)
+        found = kernel.backward(*tensors[: self.count], dy, **self._parameters(tensors))
         return self._gradients(found, self.count)
 
     def double_backward(self, tensors: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -180,7 +180,7 @@ def shape_of(inputs: Sequence[Tensor], names: Sequence[str]) -> Any:
 
 def _tensor(value: Any, name: str, like: Tensor | None) -> Tensor:
     if isinstance(value, _TENSORS):
-        return value  # type: ignore[return-value]
+        return value
     if like is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
         return torch.tensor(value, dtype=like.dtype, device=like.device)
     raise DTypeError(

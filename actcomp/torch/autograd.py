@@ -8,7 +8,7 @@ own functions (compose.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +23,7 @@ from .arguments import Call
 if TYPE_CHECKING:
     from .arguments import Bound
 
-PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN = frozenset((Tensor, torch.nn.Parameter))
 FORWARD_AD = torch.autograd.forward_ad
 transforms = torch._C._are_functorch_transforms_active
 mode_count = torch._C._len_torch_dispatch_stack
@@ -44,11 +44,35 @@ class Reverse(Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
-        if _is_batched(dy):
-            return None, *compose.vjp(ctx.bound, ctx.saved_tensors, dy)
-        if torch.is_grad_enabled() or transforms():
-            return None, *gradients(Call(ctx.bound, ctx.saved_tensors), dy)
-        return None, *ctx.bound.backward(ctx.saved_tensors, dy)
+        return None, *_backward(ctx.bound, ctx.saved_tensors, dy)
+
+
+def _backward(bound: Bound, tensors: tuple[Tensor, ...], dy: Tensor) -> tuple[Tensor, ...]:
+    if _is_batched(dy):
+        return compose.vjp(bound, tensors, dy)
+    if torch.is_grad_enabled() or transforms():
+        return gradients(Call(bound, tensors), dy)
+    return bound.backward(tensors, dy)
+
+
+def single(bound: Bound, gradient: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """``apply_reverse`` of a function of one input at its defaults, 2 us shorter. ``gradient(x, dy)`` gives dx."""
+    kernel, grad_enabled = bound.function.kernel, torch.is_grad_enabled
+
+    class Activation(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return kernel(x)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Tensor) -> Tensor:
+            if grad_enabled() or transforms() or _is_batched(dy):
+                return _backward(bound, ctx.saved_tensors, dy)[0]
+            (x,) = ctx.saved_tensors
+            return gradient(x, dy)
+
+    return _straight(Activation)
 
 
 class ReverseBackward(Function):

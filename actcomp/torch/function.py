@@ -15,7 +15,7 @@ from ..errors import ArgumentError
 from ..runtime.tensorcall import TensorEntry
 from . import arguments, autograd, description
 from .arguments import DTYPES, Bound, Call
-from .autograd import FORWARD_AD, PLAIN, is_traced, mode_count, needs_operator
+from .autograd import FORWARD_AD, PLAIN, is_traced, mode_count, needs_operator, transforms
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,11 @@ class ActivationFunction:
         self.activation, self.key = activation, key
         self.kernel = ac.compile(activation)
         self.plain = Bound(self, (), {})
-        self._entry = TensorEntry(activation.name, self._general, tracked=True)
+        single = self.plain.count == 1
+        self._gradient = TensorEntry(activation.name, self._first_gradient)
+        self._single = autograd.single(self.plain, self._gradient.call)
+        self._entry = TensorEntry(activation.name, self._tracked if single else self._general, tracked=True)
+        self._fast = self._entry.call
         self._known: set[torch.dtype] = set()
 
     @property
@@ -118,9 +122,9 @@ class ActivationFunction:
         if _dynamo():
             tensors, settings = arguments.for_operator(self, inputs, parameters)
             return torch.ops.actcomp.forward(tensors, settings, self.key)
-        if FORWARD_AD._current_level >= 0 or mode_count() or is_traced():
+        if mode_count() or is_traced() or FORWARD_AD._current_level >= 0:
             return self._general(*inputs, **parameters)
-        return self._entry.call(*inputs, **parameters)
+        return self._fast(*inputs, **parameters)
 
     def slope(self, *by: str) -> ActivationFunction:
         """The partial derivative by the named inputs or parameters in turn, a function of the same arguments."""
@@ -129,6 +133,14 @@ class ActivationFunction:
     def promoted(self) -> ActivationFunction:
         """The same function with its parameters as inputs behind the others."""
         return _promoted(self.key)
+
+    def _tracked(self, *inputs: Any, **parameters: Any) -> Tensor:
+        """The way of one plain tensor that requires a gradient, which training takes; else the general one."""
+        if len(inputs) == 1 and not parameters:
+            x = inputs[0]
+            if type(x) in PLAIN and x.requires_grad and x.is_cpu and torch.is_grad_enabled() and not transforms():
+                return self._single(x)
+        return self._general(*inputs, **parameters)
 
     def _general(self, *inputs: Any, **parameters: Any) -> Tensor:
         """The way of all calls that are not plain."""
@@ -149,18 +161,24 @@ class ActivationFunction:
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             return autograd.apply_reverse(bound, *tensors)
         y = bound.forward(tensors)
-        if bound is self.plain and y.dtype not in self._known:
+        if bound is self.plain:
             self._shorten(y.dtype)
         return y
 
+    def _first_gradient(self, x: Tensor, dy: Tensor) -> Tensor:
+        """The first gradients of a dtype, and those of tensors that are not plain."""
+        self._shorten(x.dtype)
+        return self.kernel.input_gradients(x, dy)
+
     def _shorten(self, dtype: torch.dtype) -> None:
         """From now on plain tensors of the dtype go the short way, with the parameters' defaults."""
-        native = self.kernel.native("forward", DTYPES[dtype])
-        defaults = [self.parameters[name[2:]] for name in native.uniforms]
+        if dtype in self._known:
+            return
         with _lock:
-            if dtype not in self._known:
-                self._known.add(dtype)
-                self._entry.add(DTYPES[dtype], native, native.pack(defaults))
+            self._known.add(dtype)
+            for entry, variant in ((self._entry, "forward"), (self._gradient, "input_gradients")):
+                native = self.kernel.native(variant, DTYPES[dtype])
+                entry.add(DTYPES[dtype], native, native.pack([self.parameters[name[2:]] for name in native.uniforms]))
 
 
 @functools.lru_cache(maxsize=4096)
