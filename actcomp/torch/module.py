@@ -21,7 +21,7 @@ class Module(nn.Module):
     ``nn.Parameter`` of the same name: of shape () for one number; of shape (channels,) where it is declared with an
     axis (``actcomp.Parameter(1.0, axis=1)``) and ``channels`` is given, or where a list or 1-d tensor is given in its
     place, one value for each index of axis 1. ``learnable``: True for all, False for none, or the names of those that
-    are learned; the others are buffers, which state_dict holds too.
+    are learned; the others are part of the formula, or buffers where they have a value for each channel.
 
     Inputs and result as for :class:`ActivationFunction`. Raises ParseError, UnsupportedExpression, ArgumentError.
     """
@@ -60,9 +60,9 @@ class Module(nn.Module):
             tensor = values.to(device=device, dtype=dtype or torch.get_default_dtype())
             if p.name in learned:
                 self.register_parameter(p.name, nn.Parameter(tensor))
-            else:
+            elif tensor.dim():
                 self.register_buffer(p.name, tensor)
-        self._names = tuple(names)
+        self._names = tuple(name for name in names if hasattr(self, name))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """f(inputs), elementwise."""
@@ -72,6 +72,8 @@ class Module(nn.Module):
 
     def extra_repr(self) -> str:
         words = [repr(self.function.name)]
+        fixed = {name: value for name, value in self.function.parameters.items() if name not in self._names}
+        words += [f"{name}={value:g} (fixed)" for name, value in fixed.items()]
         for name in self._names:
             values = getattr(self, name)
             told = f"{values.item():g}" if values.dim() == 0 and not values.is_meta else f"shape {tuple(values.shape)}"

@@ -57,10 +57,14 @@ def test_one_number_for_each_channel():
 
 def test_what_learns():
     fixed = act.Module("leaky_relu", learnable=False)
-    assert not list(fixed.parameters()) and list(fixed.state_dict()) == ["slope"] or list(fixed.buffers())
-    assert "(fixed)" in repr(fixed)
+    assert not list(fixed.parameters()) and not fixed.state_dict() and "slope=0.01 (fixed)" in repr(fixed)
+    x = torch.randn(9)
+    steep = act.Module("leaky_relu", {"slope": 0.3}, learnable=False)
+    torch.testing.assert_close(steep(x), torch.nn.functional.leaky_relu(x, 0.3))
+    channels = act.Module("a*x", {"a": [1.0, 2.0]}, learnable=False)
+    assert list(channels.state_dict()) == ["a"] and not list(channels.parameters())
     some = act.Module("a*x*sigmoid(b*x)", {"a": 1.0, "b": 2.0}, learnable=["b"])
-    assert [name for name, _ in some.named_parameters()] == ["b"] and set(some.state_dict()) == {"a", "b"}
+    assert [name for name, _ in some.named_parameters()] == ["b"] and set(some.state_dict()) == {"b"}
     with pytest.raises(ac.ArgumentError, match="'c', which is no parameter"):
         act.Module("a*x", {"a": 1.0}, learnable=["c"])
     with pytest.raises(ac.ArgumentError, match="shape"):
