@@ -13,6 +13,8 @@ try:
 except ImportError as fault:
     raise ImportError('actcomp.jax needs JAX: pip install "actcomp[jax]"', name="jax") from fault
 
+from .exported import export_checks, provide
 from .function import ActivationFunction, function
+from .pair import Pair, pair
 
-__all__ = ["ActivationFunction", "function"]
+__all__ = ["ActivationFunction", "Pair", "export_checks", "function", "pair", "provide"]

@@ -16,6 +16,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from .operation import Operation, parameter_type
 from .primitive import run
 from .subject import Subject, subject
+from .target import Label
 
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
 
@@ -69,6 +70,10 @@ class ActivationFunction:
     def activation(self) -> ac.Activation:
         """The mathematics."""
         return self._subject.activation
+
+    def target(self, label: Label) -> str:
+        """The name under which XLA finds the kernel of the label, which is made if it is not there yet."""
+        return self._subject.target(label).name
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .subject import Subject, Target
+from .target import Label
 
 _NAMES = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
@@ -68,7 +69,7 @@ class Operation:
 
     def target(self, dtype: Any) -> Target:
         """The custom call for inputs of the type."""
-        return self.subject.target(self.variant, _NAMES[np.dtype(dtype).name], self.elementwise, self.wanted)
+        return self.subject.target(Label(self.variant, _NAMES[np.dtype(dtype).name], self.elementwise, self.wanted))
 
 
 def parameter_type(dtype: Any) -> Any:

@@ -13,6 +13,7 @@ import actcomp as ac
 from ..errors import UnsupportedExpression
 from ..runtime import engine, native
 from . import target
+from .target import Label
 
 if TYPE_CHECKING:
     from ..program.program import Output, Program
@@ -26,7 +27,7 @@ class Subject:
         self.kernel = kernel
         self._activation = activation
         self._slopes: dict[str, Subject | None] = {}
-        self._targets: dict[tuple[Any, ...], Target] = {}
+        self._targets: dict[Label, Target] = {}
 
     @functools.cached_property
     def activation(self) -> ac.Activation:
@@ -50,16 +51,16 @@ class Subject:
             self._slopes[name] = None if derivative.expression == 0 else subject(derivative)
         return self._slopes[name]
 
-    def target(self, variant: str, dtype: str, elementwise: frozenset[str], wanted: tuple[str, ...]) -> Target:
-        """The custom call that computes the wanted outputs; parameters in ``elementwise`` have a value per element."""
-        key = (variant, dtype, elementwise, wanted)
-        found = self._targets.get(key)
+    def target(self, label: Label) -> Target:
+        """The custom call of a kernel."""
+        found = self._targets.get(label)
         if found is None:
-            kernel = self.kernel.native(variant, dtype, elementwise)
-            if set(wanted) != {output.name for output in kernel.program.outputs}:
-                program = self.kernel.program(variant, dtype, elementwise)
-                kernel = engine.load(replace(program, outputs=_chosen(program, wanted)))
-            found = self._targets[key] = Target(kernel, target.register(kernel))
+            key = (label.variant, label.dtype, label.elementwise)
+            kernel = self.kernel.native(*key)
+            if set(label.wanted) != {output.name for output in kernel.program.outputs}:
+                program = self.kernel.program(*key)
+                kernel = engine.load(replace(program, outputs=_chosen(program, label.wanted)))
+            found = self._targets[label] = Target(kernel, target.register(kernel, label))
         return found
 
 

@@ -1,7 +1,7 @@
 """Kernels as targets of XLA's custom calls: a handler for each, registered under a name that says what it computes.
 
 The name is made of the Program's digest, so that compiled and exported code finds the kernel in another process that
-has made the same one.
+has made the same one, and of what the kernel computes, so that it can be made there.
 """
 
 from __future__ import annotations
@@ -9,27 +9,49 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from ..errors import DeviceError
 from ..runtime import cpu, native
 from ..runtime.making import LOCK
 from .handler_ir import MAJOR_VERSION, TABLE_WORDS, handler_text
 
-PREFIX = "actcomp."
+PREFIX = "actcomp/"
 
 # XLA keeps the addresses for as long as the process lives, and so do kernels and handlers.
 _registered: dict[str, tuple[native.Native, cpu.Code]] = {}
 
 
-def register(kernel: native.Native) -> str:
+@dataclass(frozen=True)
+class Label:
+    """What a kernel computes: a variant of an activation in one of "f64", "f32", "f16", "bf16", its outputs, and the
+    parameters that have a value for each element."""
+
+    variant: str
+    dtype: str
+    elementwise: frozenset[str]
+    wanted: tuple[str, ...]
+
+    def name(self, digest: str) -> str:
+        """The target's name."""
+        parts = (digest[:32], self.variant, self.dtype, "+".join(sorted(self.elementwise)), "+".join(self.wanted))
+        return PREFIX + "/".join(parts)
+
+    @staticmethod
+    def of_name(name: str) -> Label:
+        """What the target of the name computes. Raises ValueError if it is no name of ours."""
+        _, variant, dtype, elementwise, wanted = name.removeprefix(PREFIX).split("/")
+        return Label(variant, dtype, frozenset(filter(None, elementwise.split("+"))), tuple(wanted.split("+")))
+
+
+def register(kernel: native.Native, label: Label) -> str:
     """The name of the kernel's target. Raises DeviceError where jaxlib's interface is another one."""
-    name = PREFIX + kernel.program.digest[:32]
+    name = label.name(kernel.program.digest)
     with LOCK:
         if name not in _registered:
             require_known_interface()
@@ -80,9 +102,3 @@ def interface_version() -> tuple[int, int] | None:
 def _handler_object() -> bytes:
     text = handler_text(cpu.host())
     return native.cached_object(f"jax handler {hashlib.sha256(text.encode()).hexdigest()}", lambda: text)
-
-
-def np_dtype(name: str) -> Any:
-    """The NumPy type of the words of program/source.py."""
-    names = {"f64": np.float64, "f32": np.float32, "f16": np.float16, "bf16": jax.numpy.bfloat16}
-    return np.dtype(names[name])
