@@ -1,0 +1,246 @@
+"""The table of docs/frameworks.md: each cell is run, or says in the framework's own terms why there is nothing to run.
+
+``ACTCOMP_WRITE_DOCS=1 pytest tests/frameworks/test_table.py`` writes the table into the page; else the page is compared.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import actcomp as ac
+from actcomp.runtime.arrays import read
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "frameworks.md"
+BEGIN, END = "<!-- table: written by tests/frameworks/test_table.py -->", "<!-- end of table -->"
+FEATURES = {
+    "zero_copy": "zero copy",
+    "gradient": "gradient",
+    "second_gradient": "second gradient",
+    "compiled": "jit / compile",
+    "vmap": "vmap",
+    "strided": "strided",
+    "half": "f16, bf16",
+    "learns": "parameters learn",
+    "distributed": "distributed",
+}
+SWISH = ("x*sigmoid(beta*x)", {"beta": 1.0})
+X = np.random.default_rng(0).normal(0, 2, (6, 8)).astype(np.float32)
+MISH = ac.compile("mish")
+Y = MISH(X)
+SLOPE = MISH.backward(X, np.ones_like(X))
+CURVE = MISH.double_backward(X, np.ones_like(X), np.ones_like(X)).x
+HALVES = ("float16", "bfloat16")
+
+
+def same(got: object, expected: np.ndarray) -> None:
+    np.testing.assert_array_equal(np.asarray(got), expected)
+
+
+def in_a_process(code: str, **environment: str) -> None:
+    found = {**os.environ, **environment, "PYTHONPATH": str(pathlib.Path(ac.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, env=found)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+class Torch:
+    """PyTorch"""
+
+    module = "torch"
+
+    def __init__(self) -> None:
+        import torch
+
+        import actcomp.torch as act
+
+        self.torch, self.act, self.mish, self.x = torch, act, act.function("mish"), torch.from_numpy(X)
+
+    def zero_copy(self) -> None:
+        assert read(self.x).address == self.x.data_ptr() == X.ctypes.data
+        same(self.mish(self.x), Y)
+
+    def gradient(self) -> None:
+        leaf = self.x.clone().requires_grad_()
+        self.mish(leaf).sum().backward()
+        same(leaf.grad, SLOPE)
+
+    def second_gradient(self) -> None:
+        leaf = self.x.clone().requires_grad_()
+        (slope,) = self.torch.autograd.grad(self.mish(leaf).sum(), leaf, create_graph=True)
+        same(self.torch.autograd.grad(slope.sum(), leaf)[0], CURVE)
+
+    def compiled(self) -> None:
+        same(self.torch.compile(lambda x: self.mish(x), fullgraph=True)(self.x), Y)
+
+    def vmap(self) -> None:
+        same(self.torch.func.vmap(self.mish)(self.x), Y)
+
+    def strided(self) -> None:
+        same(self.mish(self.x.T[::2]), Y.T[::2])
+
+    def half(self) -> None:
+        for name in HALVES:
+            x = self.x.to(getattr(self.torch, name)).requires_grad_()
+            y = self.mish(x)
+            y.sum().backward()
+            assert y.dtype == x.grad.dtype == x.dtype
+            self.torch.testing.assert_close(y.float(), self.mish(x.float()).to(x.dtype).float(), rtol=0, atol=0)
+
+    def learns(self) -> None:
+        module = self.act.Module(*SWISH)
+        optimizer = self.torch.optim.SGD(module.parameters(), 0.1)
+        module(self.x).square().mean().backward()
+        optimizer.step()
+        assert module.beta.item() != 1.0
+
+    def distributed(self) -> None:
+        in_a_process(
+            "import torch, torch.distributed as d, actcomp.torch as act\n"
+            "from torch.nn.parallel import DistributedDataParallel as Parallel\n"
+            "d.init_process_group('gloo', store=d.HashStore(), rank=0, world_size=1)\n"
+            "net = Parallel(act.Module('x*sigmoid(beta*x)', parameters={'beta': 1.0}))\n"
+            "net(torch.ones(4)).sum().backward()\n"
+            "assert net.module.beta.grad.item() != 0\n"
+        )
+
+
+class Jax:
+    """JAX"""
+
+    module = "jax"
+    strided = "JAX arrays are always contiguous: XLA lays them out, and slices are arrays of their own"
+
+    def __init__(self) -> None:
+        import jax
+
+        import actcomp.jax as acj
+
+        self.jax, self.acj, self.mish, self.x = jax, acj, acj.function("mish"), jax.numpy.asarray(X)
+
+    def zero_copy(self) -> None:
+        assert read(self.x).address == self.x.unsafe_buffer_pointer()
+        same(self.mish(self.x), Y)
+
+    def gradient(self) -> None:
+        same(self.jax.grad(lambda x: self.mish(x).sum())(self.x), SLOPE)
+
+    def second_gradient(self) -> None:
+        first = self.jax.grad(lambda x: self.mish(x).sum())
+        same(self.jax.grad(lambda x: first(x).sum())(self.x), CURVE)
+
+    def compiled(self) -> None:
+        same(self.jax.jit(self.mish)(self.x), Y)
+
+    def vmap(self) -> None:
+        same(self.jax.vmap(self.mish)(self.x), Y)
+
+    def half(self) -> None:
+        for name in HALVES:
+            x = self.x.astype(name)
+            y, back = self.jax.vjp(self.mish, x)
+            assert y.dtype == back(y)[0].dtype == x.dtype
+            same(y.astype("float32"), np.asarray(self.mish(x.astype("float32")).astype(name).astype("float32")))
+
+    def learns(self) -> None:
+        swish = self.acj.function(SWISH[0], parameters=SWISH[1])
+        loss = lambda params: (swish(params, self.x) ** 2).mean()  # noqa: E731
+        assert self.jax.grad(loss)({"beta": 1.0})["beta"] != 0
+
+    def distributed(self) -> None:
+        in_a_process(
+            "import jax, numpy as np, actcomp.jax as acj\n"
+            "from jax.sharding import Mesh, NamedSharding, PartitionSpec as P\n"
+            "mesh = Mesh(np.array(jax.devices()), ('data',))\n"
+            "x = jax.device_put(jax.numpy.arange(16.0).reshape(8, 2), NamedSharding(mesh, P('data')))\n"
+            "f = jax.jit(acj.function('mish'))\n"
+            "assert len(f(x).sharding.device_set) == 4\n"
+            "assert 'all-gather' not in f.lower(x).compile().as_text()\n",
+            XLA_FLAGS="--xla_force_host_platform_device_count=4",
+            JAX_PLATFORMS="cpu",
+        )
+
+
+class Plain:
+    """NumPy"""
+
+    module = "numpy"
+    gradient = "NumPy records no history; `kernel.backward(x, dy)` gives the gradient"
+    second_gradient = "as the gradient; `kernel.double_backward(x, dy, ddx)` gives it"
+    compiled = "NumPy has no compiler; kernels are machine code already"
+    vmap = "kernels work on all elements of any shape: there is nothing to map"
+    learns = "NumPy has no optimizers; `kernel.backward` gives the parameters' gradients"
+    distributed = "arrays live in one process"
+
+    def zero_copy(self) -> None:
+        out = np.empty_like(X)
+        assert MISH(X, out=out) is out and read(X).address == X.ctypes.data
+        same(out, Y)
+
+    def strided(self) -> None:
+        same(MISH(X.T[::2, ::-1]), Y.T[::2, ::-1])
+
+    def half(self) -> None:
+        ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 in NumPy needs ml_dtypes")
+        for dtype in (np.float16, ml_dtypes.bfloat16):
+            x = X.astype(dtype)
+            same(MISH(x).astype(np.float32), MISH(x.astype(np.float32)).astype(dtype).astype(np.float32))
+
+
+FRAMEWORKS: list[type] = [Torch, Jax, Plain]
+results: dict[tuple[type, str], str] = {}
+made: dict[type, object] = {}
+
+
+def fault_of(framework: type) -> str:
+    try:
+        importlib.import_module(framework.module)
+    except ImportError as fault:
+        return str(fault)
+    return ""
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda one: one.__name__)
+def test_cell(framework: type, feature: str) -> None:
+    cell: str | Callable[[object], None] = getattr(framework, feature)
+    if isinstance(cell, str):
+        results[framework, feature] = cell
+        return
+    if fault := fault_of(framework):
+        pytest.skip(f"{framework.__doc__} is not installed: {fault}")
+    if framework not in made:
+        made[framework] = framework()
+    cell(made[framework])
+    results[framework, feature] = "yes"
+
+
+def test_page() -> None:
+    if len(results) < len(FRAMEWORKS) * len(FEATURES):
+        pytest.skip("not every cell was run and green here")
+    reasons: list[str] = []
+    lines = ["| | " + " | ".join(FEATURES.values()) + " |", "|---" * (len(FEATURES) + 1) + "|"]
+    for framework in FRAMEWORKS:
+        cells = []
+        for feature in FEATURES:
+            result = results[framework, feature]
+            if result != "yes":
+                if result not in reasons:
+                    reasons.append(result)
+                result = f"n/a ({reasons.index(result) + 1})"
+            cells.append(result)
+        lines.append(f"| {framework.__doc__} | " + " | ".join(cells) + " |")
+    notes = [f"{number}. {reason}." for number, reason in enumerate(reasons, 1)]
+    table = "\n".join([BEGIN, *lines, "", *notes, END])
+    text = PAGE.read_text()
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    if os.environ.get("ACTCOMP_WRITE_DOCS"):
+        PAGE.write_text(before + table + after)
+    assert PAGE.read_text() == before + table + after, "write the page again: see this file's first lines"
