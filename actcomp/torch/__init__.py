@@ -1,9 +1,10 @@
 """Activations for PyTorch: differentiable to any order, known to torch.compile, torch.func, autocast and torch.export.
 
-    import actcomp.torch as act
+import actcomp.torch as act
 
-    mish = act.function("mish")                                    # y = mish(x), with autograd
-    swish = act.Module("x*sigmoid(beta*x)", parameters={"beta": 1.0})   # beta is learned
+mish = act.function("mish")                                    # y = mish(x), with autograd
+swish = act.Module("x*sigmoid(beta*x)", parameters={"beta": 1.0})   # beta is learned
+done = act.replace(model, {nn.SiLU: "silu"})                   # in a model that is there; done.undo()
 """
 
 from __future__ import annotations
@@ -16,5 +17,6 @@ except ImportError as fault:
 from . import ops as _ops  # noqa: F401  (defines torch.ops.actcomp)
 from .function import ActivationFunction, function
 from .module import Module
+from .replacement import Replacement, replace
 
-__all__ = ["ActivationFunction", "Module", "function"]
+__all__ = ["ActivationFunction", "Module", "Replacement", "function", "replace"]

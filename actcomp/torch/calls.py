@@ -108,12 +108,12 @@ def _reduce(self: Any, protocol: Any) -> Any:
 
 
 def _restored(cls: type, spec: Spec) -> Any:
-    made = redirected(cls, spec)
+    made: Any = redirected(cls, spec)
     return made.__new__(made)
 
 
 def _texts(cls: type) -> list[Text]:
-    if cls.__module__ == "torch" or cls.__module__.startswith("torch."):
+    if cls.__module__ == "torch" or cls.__module__.startswith("torch.") or issubclass(cls, torch.fx.GraphModule):
         return []
     return [read(function) for function in _methods(cls).values()]
 

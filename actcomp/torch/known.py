@@ -91,11 +91,24 @@ def _quick_gelu() -> Known:
     return _same("swish", beta=1.702)
 
 
+def _hardshrink(*, lambd: float = 0.5) -> Known:
+    return Known("where(abs(x) > lambd, x, 0)", {"lambd": float(lambd)})
+
+
+def _softshrink(*, lambd: float = 0.5) -> Known:
+    return Known("where(x > lambd, x - lambd, where(x < -lambd, x + lambd, 0))", {"lambd": float(lambd)})
+
+
+def _threshold(*, threshold: float, value: float, inplace: bool = False) -> Known:
+    settings = {"threshold": float(threshold), "value": float(value)}
+    return Known("where(x > threshold, x, value)", settings, None, inplace)
+
+
 _TANH_GELU = _plain("gelu_tanh")
 Rule = Callable[..., Known | None]
 
 # By name in torch.nn.functional and, where it is there, in torch; the class of torch.nn beside it.
-_ROWS: tuple[tuple[str, type[nn.Module] | None, Rule], ...] = (
+_ROWS: tuple[tuple[str, type[nn.Module], Rule], ...] = (
     ("relu", nn.ReLU, _plain("relu")),
     ("relu6", nn.ReLU6, _formula("clip(x, 0, 6)")),
     ("leaky_relu", nn.LeakyReLU, _leaky_relu),
@@ -114,6 +127,9 @@ _ROWS: tuple[tuple[str, type[nn.Module] | None, Rule], ...] = (
     ("hardtanh", nn.Hardtanh, _hardtanh),
     ("tanhshrink", nn.Tanhshrink, _plain("tanhshrink")),
     ("softsign", nn.Softsign, _formula("x/(1 + abs(x))")),
+    ("hardshrink", nn.Hardshrink, _hardshrink),
+    ("softshrink", nn.Softshrink, _softshrink),
+    ("threshold", nn.Threshold, _threshold),
 )
 
 # Classes of transformers.activations, by name: the library need not be there.
@@ -130,7 +146,7 @@ _TRANSFORMERS: dict[str, Rule] = {
     "ReLUSquaredActivation": _formula("relu(x)**2"),
 }
 
-MODULES: dict[type[nn.Module], Rule] = {cls: rule for _, cls, rule in _ROWS if cls is not None}
+MODULES: dict[type[nn.Module], Rule] = {cls: rule for _, cls, rule in _ROWS}
 FUNCTIONS: dict[Callable[..., Any], Rule] = {}
 METHODS: dict[str, Rule] = {}
 for _name, _cls, _rule in _ROWS:
@@ -171,7 +187,10 @@ def of_callable(value: Any, arguments: tuple[Any, ...] = (), keywords: Mapping[s
     if len(arguments) > len(names):
         return None
     given.update(zip(names, arguments, strict=False))
-    return rule(**given) if set(given) <= set(names) else None
+    try:
+        return rule(**given) if set(given) <= set(names) else None
+    except TypeError:  # a setting is missing, or is no number
+        return None
 
 
 def function_rule(value: Any) -> Rule | None:
@@ -187,6 +206,14 @@ def base_of(value: Any) -> Any:
     while isinstance(value, functools.partial):
         value = value.func
     return value
+
+
+def word_of(value: Any) -> str:
+    """A callable by its name, with what partials have bound: ``gelu(approximate='tanh')``."""
+    base = base_of(value)
+    name = getattr(base, "__name__", None) or repr(base)
+    bound = value.keywords if isinstance(value, functools.partial) else {}
+    return f"{name}({', '.join(f'{key}={one!r}' for key, one in bound.items())})" if bound else str(name)
 
 
 def _settings(rule: Rule) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ flags and gradient modes stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import nn
 import actcomp as ac
 
 from ..errors import ArgumentError
-from . import calls, known
+from . import calls, graphs, known
 from .edits import Edits, Elementwise
 from .function import ActivationFunction, function
 from .module import Module
@@ -61,22 +61,25 @@ class Site:
             return str(self.slot.text)
         if isinstance(self.original, nn.Module):
             return repr(self.original).partition("\n")[0]
-        base = known.base_of(self.original)
-        return str(getattr(base, "__name__", None) or repr(base))
+        return known.word_of(self.original)
 
 
-def find(model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Site]:
+def find(
+    model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any] | None = None, *, also: Collection[Any] = ()
+) -> list[Site]:
     """The activations of a model.
 
     Without ``inputs`` in order of definition: modules as ``named_modules`` walks (one that is used in several places
     once for each), a module's attributes and calls before its children. With ``inputs``, positional or by keyword,
     the model runs once on them without gradients, and only what ran is listed, in the order of first use.
 
+    ``also``: module classes and functions that count as activations though no formula is known for them.
+
     Raises ArgumentError for compiled and scripted models, and for a model that is an activation itself.
     """
     check(model)
     found: list[Site] = []
-    _walk(model, "", found, set())
+    _walk(model, "", found, frozenset({id(model)}), also)
     return found if inputs is None else _in_order(model, found, inputs)
 
 
@@ -98,7 +101,7 @@ def check(model: Any) -> None:
         )
 
 
-def site_of(path: str, owner: nn.Module, slot: str, value: Any) -> Site | None:
+def site_of(path: str, owner: nn.Module, slot: str, value: Any, also: Collection[Any] = ()) -> Site | None:
     """The site of what stands in an attribute, if it is an activation."""
     kind = "module" if isinstance(value, nn.Module) else "attribute"
     own = value.function if isinstance(value, (Module, Elementwise)) else value
@@ -107,38 +110,37 @@ def site_of(path: str, owner: nn.Module, slot: str, value: Any) -> Site | None:
             return None
         name = own.name if own.name in ac.CATALOG else None
         return Site(path, kind, owner, slot, value, own, name, own.parameters)
-    if kind == "module":
-        fact = known.of_module(value)
-    elif known.function_rule(known.base_of(value)) is None:
-        return None
-    else:
-        fact = known.of_callable(value)
-        if fact is None:
-            return Site(path, kind, owner, slot, value)
+    fact = known.of_module(value) if kind == "module" else known.of_callable(value)
     if fact is None:
-        return None
+        if kind == "module":
+            is_one = type(value) in also or type(value) in known.MODULES
+        else:
+            base = known.base_of(value)
+            is_one = any(base is one for one in also) or known.function_rule(base) is not None
+        return Site(path, kind, owner, slot, value) if is_one else None
     return Site(path, kind, owner, slot, value, fact.source, fact.name, fact.parameters, fact.in_place)
 
 
-def _walk(owner: nn.Module, path: str, found: list[Site], above: set[int]) -> None:
+def _walk(owner: nn.Module, path: str, found: list[Site], above: frozenset[int], also: Collection[Any]) -> None:
     prefix = f"{path}." if path else ""
     for slot, value in list(vars(owner).items()):
-        if callable(value) and not isinstance(value, type):
-            site = site_of(f"{prefix}{slot}", owner, slot, value)
+        if callable(value) and not isinstance(value, (type, nn.Module)):
+            site = site_of(f"{prefix}{slot}", owner, slot, value, also)
             if site is not None:
                 found.append(site)
-    for call in calls.of_module(owner):
+    own: Sequence[Any] = graphs.of_module(owner) if isinstance(owner, torch.fx.GraphModule) else calls.of_module(owner)
+    for call in own:
         fact = call.known
         told = (fact.source, fact.name, fact.parameters, fact.in_place) if fact is not None else ()
         found.append(Site(f"{prefix}{call.place}", "call", owner, call, call.original, *told))
     for slot, child in owner._modules.items():
         if child is None or id(child) in above:
             continue
-        site = site_of(f"{prefix}{slot}", owner, slot, child)
+        site = site_of(f"{prefix}{slot}", owner, slot, child, also)
         if site is not None:
             found.append(site)
         else:
-            _walk(child, f"{prefix}{slot}", found, above | {id(child)})
+            _walk(child, f"{prefix}{slot}", found, above | {id(child)}, also)
 
 
 def _in_order(model: nn.Module, found: list[Site], inputs: Sequence[Any] | Mapping[str, Any]) -> list[Site]:
@@ -159,6 +161,10 @@ def _in_order(model: nn.Module, found: list[Site], inputs: Sequence[Any] | Mappi
             note(site)
             return site.original(*arguments, **keywords)
 
+        if isinstance(site.slot, graphs.NodeCall):
+            module = nn.Module()
+            module.forward = instead
+            return module
         return operand if site.kind == "call" else instead
 
     edits, handles = Edits(), []
