@@ -299,14 +299,18 @@ def _refuse_wrapped(value: Any, name: str) -> Array:
 
 
 def _empty_torch(like: Array, shape: Shape, strides: Shape) -> Array:
-    torch = sys.modules["torch"]
-    steps = [stride // like.itemsize for stride in strides]
-    nbytes = prod(shape) * like.itemsize
-    if nbytes < arena.FROM_BYTES:
-        owner = torch.empty_strided(shape, steps, dtype=like.owner.dtype, device="cpu")
-    else:
-        owner = torch.from_numpy(arena.take(nbytes)).view(like.owner.dtype).as_strided(shape, steps)
+    steps = tuple([stride // like.itemsize for stride in strides])
+    owner = empty_tensor(shape, steps, like.owner.dtype)
     return Array(owner.data_ptr(), shape, strides, like.dtype, True, TORCH, owner)
+
+
+def empty_tensor(shape: Shape, steps: Shape, dtype: Any) -> Any:
+    """Fresh torch memory with these strides, in elements."""
+    torch = sys.modules["torch"]
+    nbytes = prod(shape) * dtype.itemsize
+    if nbytes < arena.FROM_BYTES:
+        return torch.empty_strided(shape, steps, dtype=dtype, device="cpu")
+    return torch.from_numpy(arena.take(nbytes)).view(dtype).as_strided(shape, steps)
 
 
 def _torch_written(array: Array) -> None:

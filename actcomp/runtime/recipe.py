@@ -1,4 +1,4 @@
-"""A call that was thought through once, to be repeated on NumPy arrays that lie in memory in the same way.
+"""A call that was thought through once, to be repeated on arrays of NumPy or torch that lie in memory the same way.
 
 Checking operands and planning the walk takes 20 us, as long as a kernel takes for 50,000 elements, and depends on
 types, shapes and strides alone.
@@ -6,12 +6,13 @@ types, shapes and strides alone.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import Array, address_of, empty_as
+from .arrays import TORCH, Array, address_of, empty_as, empty_tensor
 from .launch import plan_of
 
 if TYPE_CHECKING:
@@ -22,12 +23,18 @@ MOST_RECIPES = 256  # of one kernel
 
 
 def key_of(variant: str, arrays: Sequence[Any]) -> Hashable:
-    """What a recipe depends on; None if the arrays are not all NumPy's own."""
+    """What a recipe depends on; None if the arrays are not all NumPy's own, or all torch's with plain memory."""
     key: list[Hashable] = [variant]
+    torch = sys.modules.get("torch")
     for array in arrays:
-        if type(array) is not np.ndarray:
+        if type(array) is np.ndarray:
+            key += (array.dtype, array.shape, array.strides)
+        elif torch is not None and type(array) in (torch.Tensor, torch.nn.Parameter):
+            if array.layout is not torch.strided or array.is_nested or not array.is_cpu or array.is_neg():
+                return None
+            key += (array.dtype, array.shape, array.stride())
+        else:
             return None
-        key += (array.dtype, array.shape, array.strides)
     return tuple(key)
 
 
@@ -42,14 +49,28 @@ class Recipe:
         names, answers = list(inputs), list(outputs)
         self.order = [names.index(operand.name) for operand in native.operands if not operand.is_output]
         self.answer_order = [answers.index(operand.name) for operand in native.operands if operand.is_output]
-        self.outputs = [(array.shape, array.strides, array.owner.dtype) for array in outputs.values()]
+        self.is_torch = all(array.kind is TORCH for array in inputs.values())
+        self.outputs = [
+            (array.shape, array.owner.stride() if self.is_torch else array.strides, array.owner.dtype)
+            for array in outputs.values()
+        ]
         operands = [(outputs if operand.is_output else inputs)[operand.name] for operand in native.operands]
         self.shape, self.strides, self.offsets = plan_of(operands, shape, bool(native.sums))
 
-    def run(self, arrays: Sequence[Any], uniforms: Sequence[float]) -> tuple[list[Any], Mapping[str, float]]:
-        """Fresh results in the order of the answer, and the sums by name."""
-        results = [empty_as(*output) for output in self.outputs]
+    def run(self, arrays: Sequence[Any], uniforms: Sequence[float]) -> tuple[list[Any], Mapping[str, float]] | None:
+        """Fresh results in the order of the answer, and the sums by name; None for a tensor without memory."""
+        empty = empty_tensor if self.is_torch else empty_as
+        results = [empty(*output) for output in self.outputs]
         operands = [*(arrays[place] for place in self.order), *(results[place] for place in self.answer_order)]
-        addresses = [address_of(array) + offset for array, offset in zip(operands, self.offsets, strict=True)]
+        if self.is_torch:
+            try:
+                starts = [tensor.data_ptr() for tensor in operands]
+            except RuntimeError:  # a transform's wrapper
+                return None
+            if 0 in starts:
+                return None
+        else:
+            starts = [address_of(array) for array in operands]
+        addresses = [start + offset for start, offset in zip(starts, self.offsets, strict=True)]
         sums = self.native.run(addresses, self.shape, self.strides, uniforms)
         return results, dict(zip(self.native.sums, sums, strict=True))

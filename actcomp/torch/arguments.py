@@ -46,23 +46,31 @@ class Bound:
             found = kernel.input_gradients(*tensors, dy, **self.numbers)
             return found if isinstance(found, tuple) else (found,)
         found = kernel.backward(*tensors[: self.count], dy, **self._parameters(tensors))
-        return self._gradients(found, self.count)
+        return self._gradients(tensors, found, self.count)
 
     def double_backward(self, tensors: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The gradients of backward: of each tensor, and last of dy. ``dds`` has one for each input's gradient."""
         inputs = tensors[: self.count]
         found = self.function.kernel.double_backward(*inputs, dy, *dds, **self._parameters(tensors))
-        return (*self._gradients(found, self.count + 1, self.count), found[self.count])
+        return (*self._gradients(tensors, found, self.count + 1, self.count), found[self.count])
 
     def _parameters(self, tensors: Sequence[Tensor]) -> dict[str, Any]:
-        return {**dict(zip(self.names, tensors[self.count :], strict=True)), **self.numbers}
+        """By name; those of one element as numbers, with which a kernel repeats an earlier call at once."""
+        given = zip(self.names, tensors[self.count :], strict=True)
+        return {**{name: t if t.dim() else t.item() for name, t in given}, **self.numbers}
 
-    def _gradients(self, found: Any, first: int, inputs: int | None = None) -> tuple[Tensor, ...]:
+    def _gradients(
+        self, tensors: Sequence[Tensor], found: Any, first: int, inputs: int | None = None
+    ) -> tuple[Tensor, ...]:
         """Of the inputs and of the parameters that are tensors, in the order of the call."""
         if not isinstance(found, tuple):
             return (found,)
         own = dict(zip(self.function.parameters, found[first:], strict=True))
-        return (*found[: self.count if inputs is None else inputs], *(own[name] for name in self.names))
+        gradients = [
+            torch.tensor(own[name], dtype=t.dtype) if isinstance(own[name], float) else own[name]
+            for name, t in zip(self.names, tensors[self.count :], strict=True)
+        ]
+        return (*found[: self.count if inputs is None else inputs], *gradients)
 
 
 class Call(NamedTuple):
@@ -103,9 +111,12 @@ def read(function: ActivationFunction, inputs: Sequence[Any], parameters: Mappin
     like = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
     tensors = [_tensor(value, name, like) for name, value in zip(function.inputs, inputs, strict=True)]
     tensors = widest(tensors)
+    if not parameters:
+        return Call(function.plain, tuple(tensors))
     learned = {name: parameters[name] for name in function.parameters if isinstance(parameters.get(name), _TENSORS)}
     numbers = {name: _number(value, name) for name, value in parameters.items() if name not in learned}
-    return Call(Bound(function, tuple(learned), numbers), (*tensors, *learned.values()))
+    bound = Bound(function, tuple(learned), numbers) if numbers else function.bound(tuple(learned))
+    return Call(bound, (*tensors, *learned.values()))
 
 
 def for_operator(

@@ -82,12 +82,20 @@ class ActivationFunction:
         self.activation, self.key = activation, key
         self.kernel = ac.compile(activation)
         self.plain = Bound(self, (), {})
+        self._bounds: dict[tuple[str, ...], Bound] = {(): self.plain}
         single = self.plain.count == 1
         self._gradient = TensorEntry(activation.name, self._first_gradient)
         self._single = autograd.single(self.plain, self._gradient.call)
         self._entry = TensorEntry(activation.name, self._tracked if single else self._general, tracked=True)
         self._fast = self._entry.call
         self._known: set[torch.dtype] = set()
+
+    def bound(self, names: tuple[str, ...]) -> Bound:
+        """With the named parameters given as tensors, the others at their defaults."""
+        found = self._bounds.get(names)
+        if found is None:
+            found = self._bounds[names] = Bound(self, names, {})
+        return found
 
     @property
     def name(self) -> str:

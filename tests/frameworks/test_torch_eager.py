@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
+import pathlib
 import pickle
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -273,3 +277,24 @@ def test_unknown_description():
         torch.ops.actcomp.forward([torch.randn(3)], [], "[]")
     with pytest.raises(ac.ArgumentError, match="not known in this process"):
         torch.ops.actcomp.forward([torch.randn(3)], [], '{"digest": "0", "name": "f"}')
+
+
+POOL = """
+import os, torch, actcomp.torch as act
+torch.set_num_threads(2)
+x = torch.randn(1 << 20, requires_grad=True)
+torch.nn.functional.mish(x).sum().backward()  # torch starts its threads
+before = set(os.listdir("/proc/self/task"))
+for _ in range(3):
+    act.function("mish")(x).sum().backward()
+new = set(os.listdir("/proc/self/task")) - before
+assert not new and len(before) > 1 and torch.get_num_threads() == 2, (before, new)
+"""
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor")
+def test_the_threads_are_those_of_torch():
+    where = {**os.environ, "PYTHONPATH": str(pathlib.Path(ac.__file__).parents[1]), "OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", POOL], capture_output=True, text=True, env=where)
+    assert done.returncode == 0, done.stderr[-2000:]
