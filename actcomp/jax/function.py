@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def function(
     """
     if isinstance(source, ActivationFunction):
         return source
-    return ActivationFunction(subject(source, inputs, parameters, name))
+    return _function_of(subject(source, inputs, parameters, name))
 
 
 class ActivationFunction:
@@ -60,6 +61,7 @@ class ActivationFunction:
     def __init__(self, of: Subject) -> None:
         """Use :func:`function`."""
         self._subject = of
+        self._traced = jax.jit(self._general, inline=True)
 
     @property
     def kernel(self) -> ac.Kernel:
@@ -94,12 +96,6 @@ class ActivationFunction:
         arguments = [*self.inputs, *(f"{name}={value:g}" for name, value in self.parameters.items())]
         return f"acj.function({self.name!r})({', '.join(arguments)})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ActivationFunction) and other._subject is self._subject
-
-    def __hash__(self) -> int:
-        return hash(self._subject)
-
     def __copy__(self) -> ActivationFunction:
         return self
 
@@ -111,6 +107,11 @@ class ActivationFunction:
 
     def __call__(self, *arguments: Any) -> jax.Array:
         """f at each element; see the class."""
+        if all(isinstance(a, jax.Array) or (type(a) is dict and _are_arrays(a)) for a in arguments):
+            return self._traced(*arguments)
+        return self._general(*arguments)
+
+    def _general(self, *arguments: Any) -> jax.Array:
         count = len(self.inputs)
         given: Mapping[str, Any] = {}
         if len(arguments) == count + 1 and self.parameters:
@@ -169,6 +170,16 @@ class ActivationFunction:
             raise ShapeError(
                 f"the inputs do not broadcast: {told}", do="insert axes of length 1, or reshape"
             ) from fault
+
+
+@functools.cache
+def _function_of(of: Subject) -> ActivationFunction:
+    """Made once, so that what JAX has traced is found again."""
+    return ActivationFunction(of)
+
+
+def _are_arrays(params: dict[Any, Any]) -> bool:
+    return all(type(name) is str and isinstance(value, jax.Array) for name, value in params.items())
 
 
 def _is_number(value: Any) -> bool:

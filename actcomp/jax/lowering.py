@@ -12,6 +12,7 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
+from ..errors import DeviceError
 from . import target
 from .operation import Operation
 
@@ -43,6 +44,15 @@ def lower_run(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
         results = _call(ctx.replace(avals_in=taken, avals_out=given), call.name, operands, {})
     found = dict(zip(call.results, results, strict=True))
     return [found[name] for name in operation.wanted]
+
+
+def refuse(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
+    """The lowering rule elsewhere."""
+    platforms = ", ".join(ctx.module_context.platforms)
+    raise DeviceError(
+        f"{operation.subject!r} has no kernel for {platforms} here",
+        do="put its inputs on the CPU: jax.device_put(x, jax.devices('cpu')[0])",
+    )
 
 
 def _call(ctx: Any, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> Sequence[Any]:

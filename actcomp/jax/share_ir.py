@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..emit.target import Target
 
+_SHARE_BITS = 16  # a thread for every so many elements: waking one takes as long as tens of thousands of them
 _CHUNKS_EACH = 4
 _SPINS = 256  # before the system is asked to let another thread run
 _CLOSED = 1 << 32
@@ -25,6 +26,7 @@ def share_values(target: Target) -> dict[str, str]:
     pause = pauses.get(target.architecture)
     can_yield = "windows" not in target.triple
     return {
+        "SHARE": str(_SHARE_BITS),
         "CHUNKS": str(_CHUNKS_EACH),
         "SPINS": str(_SPINS),
         "CLOSED": str(_CLOSED),
@@ -162,7 +164,7 @@ refused:
 known:
   %most = load i64, ptr %count
   %cap = field i64 %settings 16
-  %useful = lshr i64 %n, 15
+  %useful = lshr i64 %n, <SHARE>
   %a = call i64 @llvm.smin.i64(i64 %most, i64 %cap)
   %b = call i64 @llvm.smin.i64(i64 %a, i64 %useful)
   ret i64 %b

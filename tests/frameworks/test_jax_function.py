@@ -238,6 +238,12 @@ def test_parameters_that_do_not_fit_are_refused():
         channels({"a": np.ones(2)}, x[0])
 
 
+def test_other_devices_are_refused():
+    f = jax.jit(acj.function("mish"))
+    with pytest.raises(DeviceError, match="no kernel for cuda"):
+        f.trace(np.ones(3, np.float32)).lower(lowering_platforms=("cuda",))
+
+
 def test_a_kernel_that_does_not_tell_its_formula_is_refused():
     kernel = ac.Kernel(ac.compile("tanh").source)
     with pytest.raises(UnsupportedExpression, match="formula"):
