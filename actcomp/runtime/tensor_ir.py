@@ -6,7 +6,7 @@ nothing is known here of how a tensor lies in memory. ``self`` is an ndarray of 
     0 fallback   1 kernels   2 torch.Tensor   3 "requires_grad"   4 False   5 "is_neg"   6 run   7 settings
     8 + 4*k: data type (DLDataType as a word), record (emit/driver.py), address of the uniforms' slots, number of inputs
     24 dltensor_from_py_object_no_sync   25 managed_tensor_allocator   26 managed_tensor_to_py_object_no_sync
-    27 whether tensors that require a gradient are taken too
+    27 whether tensors that require a gradient are taken too   28 what a single such tensor goes to instead, or 0
 
 A DLTensor takes 48 bytes: data 0, device type 8, axes 16, data type 20, lengths 24, strides 32, byte offset 40; in a
 DLManagedTensorVersioned it starts at 32, after a deleter at 16.
@@ -17,8 +17,8 @@ from __future__ import annotations
 from .entry_ir import FIRST_KERNEL, KERNEL_WORDS, KERNELS, MOST_POINTERS, RELEASE_GIL_FROM
 
 TENSOR, REQUIRES_GRAD, FALSE, IS_NEG, RUN, SETTINGS_AT = 2, 3, 4, 5, 6, 7
-FROM_PY, ALLOCATE, TO_PY, ANY_GRADIENT = 24, 25, 26, 27
-WORDS = 28
+FROM_PY, ALLOCATE, TO_PY, ANY_GRADIENT, TRACKED = 24, 25, 26, 27, 28
+WORDS = 29
 
 TENSOR_TEXT = f"""
 define i64 @word(ptr %table, i64 %index) #0 {{
@@ -39,6 +39,8 @@ entry:
   %receiver = alloca ptr
   %managed.slot = alloca ptr
   %answer.slot = alloca ptr
+  %tracked.slot = alloca ptr
+  store ptr null, ptr %tracked.slot
   %p.table = getelementptr i8, ptr %self, i64 16
   %table = load ptr, ptr %p.table
   %no.names = icmp eq ptr %names, null
@@ -78,7 +80,15 @@ grad.known:
   %g.word = ptrtoint ptr %g to i64
   call void @Py_DecRef(ptr %g)
   %no.grad = icmp eq i64 %g.word, %false
-  br i1 %no.grad, label %sign, label %slow
+  br i1 %no.grad, label %sign, label %history
+history:
+  %tracked.0 = call i64 @word(ptr %table, i64 {TRACKED})
+  %tracked.1 = inttoptr i64 %tracked.0 to ptr
+  store ptr %tracked.1, ptr %tracked.slot
+  %has.tracked = icmp ne i64 %tracked.0, 0
+  %single = icmp eq i64 %given, 1
+  %handed = and i1 %has.tracked, %single
+  br i1 %handed, label %sign, label %slow
 sign:
   store ptr %a, ptr %receiver
   %s = call ptr @PyObject_VectorcallMethod(ptr %neg.name.p, ptr %receiver, i64 1, ptr null)
@@ -160,11 +170,18 @@ accepted:
   br i1 %k.more, label %each, label %search.start
 
 search.start:
+  %tracked = load ptr, ptr %tracked.slot
+  %is.tracked = icmp ne ptr %tracked, null
+  br i1 %is.tracked, label %hand.over, label %kernels.start
+hand.over:
+  %recorded = call ptr @PyObject_Vectorcall(ptr %tracked, ptr %args, i64 %given, ptr null)
+  ret ptr %recorded
+kernels.start:
   %kernels = call i64 @word(ptr %table, i64 {KERNELS})
   %kind.64 = zext i32 %kind.0 to i64
   br label %search
 search:
-  %q = phi i64 [0, %search.start], [%q.next, %miss]
+  %q = phi i64 [0, %kernels.start], [%q.next, %miss]
   %q.more = icmp slt i64 %q, %kernels
   br i1 %q.more, label %try, label %slow
 try:

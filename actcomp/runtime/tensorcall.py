@@ -24,11 +24,15 @@ class TensorEntry:
     It runs a kernel itself if all arguments are exactly torch.Tensor, on the CPU, contiguous, not empty, of one element
     type that was added and of equal shape, as many as the kernel's inputs; the result is a fresh tensor without a
     history. Every other call, and large ones where threads are not ready or the result exceeds the last-level cache,
-    goes to the fallback with its arguments as they are. ``tracked``: so do tensors that require a gradient."""
+    goes to the fallback with its arguments as they are. ``tracked``: so do tensors that require a gradient, but a single
+    one that is plain else goes to ``record``, if there is one."""
 
     call: Callable[..., Any]
 
-    def __init__(self, name: str, fallback: Callable[..., Any], doc: str = "", tracked: bool = False) -> None:
+    def __init__(
+        self, name: str, fallback: Callable[..., Any], doc: str = "", tracked: bool = False,
+        record: Callable[..., Any] | None = None,
+    ) -> None:  # fmt: skip
         self._table: EntryTable | None = None
         functions = exchange_functions()
         if functions is None:
@@ -44,6 +48,9 @@ class TensorEntry:
         table[ir.FALSE], table[ir.RUN], table[ir.SETTINGS_AT] = id(False), shared["run"], shared["settings"]
         table[ir.FROM_PY], table[ir.ALLOCATE], table[ir.TO_PY] = functions
         table[ir.ANY_GRADIENT] = not tracked
+        if record is not None:
+            table.held.append(record)
+            table[ir.TRACKED] = id(record)
         self._table = table
         self.call = function_of(table)
 

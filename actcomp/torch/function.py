@@ -86,7 +86,8 @@ class ActivationFunction:
         single = self.plain.count == 1
         self._gradient = TensorEntry(activation.name, self._first_gradient)
         self._single = autograd.single(self.plain, self._gradient.call)
-        self._entry = TensorEntry(activation.name, self._tracked if single else self._general, tracked=True)
+        record = self._single if single else None
+        self._entry = TensorEntry(activation.name, self._general, tracked=True, record=record)
         self._fast = self._entry.call
         self._known: set[torch.dtype] = set()
 
@@ -130,7 +131,7 @@ class ActivationFunction:
         if _dynamo():
             tensors, settings = arguments.for_operator(self, inputs, parameters)
             return torch.ops.actcomp.forward(tensors, settings, self.key)
-        if mode_count() or is_traced() or FORWARD_AD._current_level >= 0:
+        if mode_count() or is_traced() or transforms() or FORWARD_AD._current_level >= 0:
             return self._general(*inputs, **parameters)
         return self._fast(*inputs, **parameters)
 
@@ -141,14 +142,6 @@ class ActivationFunction:
     def promoted(self) -> ActivationFunction:
         """The same function with its parameters as inputs behind the others."""
         return _promoted(self.key)
-
-    def _tracked(self, *inputs: Any, **parameters: Any) -> Tensor:
-        """The way of one plain tensor that requires a gradient, which training takes; else the general one."""
-        if len(inputs) == 1 and not parameters:
-            x = inputs[0]
-            if type(x) in PLAIN and x.requires_grad and x.is_cpu and torch.is_grad_enabled() and not transforms():
-                return self._single(x)
-        return self._general(*inputs, **parameters)
 
     def _general(self, *inputs: Any, **parameters: Any) -> Tensor:
         """The way of all calls that are not plain."""
