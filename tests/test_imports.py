@@ -96,6 +96,8 @@ LAYERS = {
     "jax": Layer(
         ("", "errors", "program", "emit", "runtime"), deferred=("jax",), outside=("jax", "numpy")
     ),
+    "tensorflow": Layer(("", "errors", "saved", "runtime"), outside=("tensorflow", "numpy")),
+    "saved": Layer(("", "errors")),
     # the public API only
     "cli": Layer(("",), outside=("numpy", "torch", "jax", "typer", "rich", "matplotlib", "PIL", "ml_dtypes")),
     "__main__": Layer(("cli",)),
