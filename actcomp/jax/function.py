@@ -226,10 +226,15 @@ def _varying_alike(values: Sequence[Any]) -> list[Any]:
     every = frozenset[Any]().union(*kinds)
     if all(kind == every for kind in kinds):
         return list(values)
-    return [
-        jax.lax.pcast(value, tuple(sorted(every - kind)), to="varying") if every - kind else value
-        for value, kind in zip(values, kinds, strict=True)
-    ]
+    return [_vary(value, tuple(sorted(every - kind))) for value, kind in zip(values, kinds, strict=True)]
+
+
+def _vary(value: Any, axes: tuple[Any, ...]) -> Any:
+    if not axes:
+        return value
+    if hasattr(jax.lax, "pcast"):
+        return jax.lax.pcast(value, axes, to="varying")
+    return jax.lax.pvary(value, axes)  # jax before 0.8
 
 
 def _varying(kind: Any) -> frozenset[Any]:

@@ -4,11 +4,12 @@
 
 It is loaded once for each kernel, each time with a *table* of its own, filled in by target.py:
 
-    0 record (emit/driver.py)   1 work   2 plan   3 total   4 the driver's settings
+    0 record (emit/driver.py)   1 work   2 plan   3 total   4 the driver's settings   5 minor version
 
 Arguments of the call are the element inputs and the uniform inputs of the Program, each in its order; results are the
 element outputs, then one scalar for each sum, float32 or float64. Layouts are dense. All numbers of bytes below are
-those of xla/ffi/api/c_api.h, version 0.3, on machines with pointers of 64 bits; later versions 0.x only append.
+those of xla/ffi/api/c_api.h, version 0.1 to 0.3, on machines with pointers of 64 bits; versions 0.x only append. XLA
+asks for the version by an extension of the frame; the answer is the one that jaxlib's header has.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ..emit.target import Target
 from ..program.interpreter import SUM_RUN
 from .share_ir import SHARE_TEXT, share_values
 
-TABLE_WORDS = 5
-MAJOR_VERSION = 0  # of the interface described above
+TABLE_WORDS = 6
+VERSION = (0, 3)  # of the interface described above
 
 _MEMORY, _ARGUMENTS = 8, 3  # XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, INVALID_ARGUMENT
 
@@ -88,16 +89,10 @@ extended:
   %is.metadata = icmp eq i32 %kind, 1
   br i1 %is.metadata, label %metadata, label %stage
 metadata:
-  ; the caller's own version, if it is one that this code was written for
-  %caller = field ptr %frame 16
-  %major = field i32 %caller 32
-  %minor = field i32 %caller 36
+  %minor = field i32 @table 40
   %answer = field ptr %extension 24
   put i32 0 %answer 24
-  %p.answer.minor = getelementptr i8, ptr %answer, i64 28
-  %known.major = icmp eq i32 %major, 0
-  %told = select i1 %known.major, i32 %minor, i32 3
-  store i32 %told, ptr %p.answer.minor
+  put i32 %minor %answer 28
   put i32 0 %answer 32
   ret ptr null
 

@@ -37,9 +37,9 @@ def lower_run(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
             avals_in=[jax.core.ShapedArray(shape, aval.dtype) for aval in taken],
             avals_out=[jax.core.ShapedArray(shape, aval.dtype) for aval in given],
         )
-        operands = [_reshaped(whole, operand, aval) for operand, aval in zip(operands, whole.avals_in, strict=True)]
-        results = _call(whole, call.name, operands, _cut(shape, len(into), len(out_of)))
-        results = [_reshaped(ctx, result, aval) for result, aval in zip(results, given, strict=True)]
+        whole_operands = [_reshaped(operand, shape) for operand in operands]
+        results = _call(whole, call.name, whole_operands, _cut(shape, len(into), len(out_of)))
+        results = [_reshaped(result, x.shape) for result in results]
     else:
         results = _call(ctx.replace(avals_in=taken, avals_out=given), call.name, operands, {})
     found = dict(zip(call.results, results, strict=True))
@@ -60,8 +60,8 @@ def _call(ctx: Any, name: str, operands: Sequence[Any], attributes: dict[str, An
     return list(rule(ctx, *operands))
 
 
-def _reshaped(ctx: Any, value: Any, aval: Any) -> Any:
-    return stablehlo.reshape(mlir.aval_to_ir_type(ctx.module_context, aval), value)
+def _reshaped(value: Any, shape: Sequence[int]) -> Any:
+    return stablehlo.reshape(ir.RankedTensorType.get(list(shape), value.type.element_type), value)
 
 
 def _is_cut_by_compiler(ctx: Any) -> bool:

@@ -19,7 +19,7 @@ import jax
 from ..errors import DeviceError
 from ..runtime import cpu, native
 from ..runtime.making import LOCK
-from .handler_ir import MAJOR_VERSION, TABLE_WORDS, handler_text
+from .handler_ir import TABLE_WORDS, VERSION, handler_text
 
 PREFIX = "actcomp/"
 
@@ -58,7 +58,8 @@ def register(kernel: native.Native, label: Label) -> str:
             code = cpu.load(_handler_object(), ("handler", "table"))
             shared = native.shared_code().addresses
             table = (ctypes.c_int64 * TABLE_WORDS).from_address(code.addresses["table"])
-            table[:] = [kernel.record_address, *(shared[part] for part in ("work", "plan", "total", "settings"))]
+            parts = [shared[part] for part in ("work", "plan", "total", "settings")]
+            table[:] = [kernel.record_address, *parts, (interface_version() or VERSION)[1]]
             handler: Any = ctypes.c_void_p(code.addresses["handler"])
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(handler), platform="cpu")
             jax.ffi.register_ffi_target_as_batch_partitionable(name)
@@ -80,14 +81,15 @@ def targets() -> list[str]:
 def require_known_interface() -> None:
     """Raises DeviceError where jaxlib declares an interface that the handler was not written for."""
     found = interface_version()
-    if found is not None and found[0] != MAJOR_VERSION:
+    if found is not None and found[0] != VERSION[0]:
         raise DeviceError(
             f"this jaxlib ({jax.lib.__version__}) has XLA's foreign function interface {found[0]}.{found[1]}; "
-            f"actcomp knows {MAJOR_VERSION}.x",
+            f"actcomp knows {VERSION[0]}.x",
             do="install a newer actcomp, or an older jaxlib",
         )
 
 
+@lru_cache(maxsize=1)
 def interface_version() -> tuple[int, int] | None:
     """(major, minor) as jaxlib's own header says; None if the header is not there, where XLA's own check remains."""
     try:
