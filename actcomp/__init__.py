@@ -49,7 +49,7 @@ _PUBLIC = {
         (
             "ActcompError", "ParseError", "UnsupportedExpression", "NotDifferentiable", "DTypeError", "ShapeError",
             "DeviceError", "CacheError", "ArgumentError", "UnboundedImage", "NotMonotone", "NoClosedForm",
-            "NoDecomposition", "UndecidedImage",
+            "NoDecomposition", "UndecidedImage", "ProofFailed",
         ),
         "errors",
     ),
@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from .errors import NotDifferentiable as NotDifferentiable
     from .errors import NotMonotone as NotMonotone
     from .errors import ParseError as ParseError
+    from .errors import ProofFailed as ProofFailed
     from .errors import ShapeError as ShapeError
     from .errors import UnboundedImage as UnboundedImage
     from .errors import UndecidedImage as UndecidedImage

@@ -43,6 +43,13 @@ class NoClosedForm(ActcompError):
     """What was asked for has no closed form, and no certified approximation either."""
 
 
+class ProofFailed(ActcompError):
+    """What was found does not stand its own proof: a fault of this package, which gives no answer then."""
+
+    def __init__(self, what: str, *, do: str | None = "report the formula, and use another rule") -> None:
+        super().__init__(what, do=do)
+
+
 class NoDecomposition(ActcompError):
     """The cut asked for does not take the expression apart."""
 

@@ -7,31 +7,44 @@ so that linear layers stay linear.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 import sympy as sp
-from flint import arb
 
 from ..activation import Activation
 from ..certified import PiecewisePolynomial, certified
-from ..errors import ArgumentError, NoClosedForm, NotMonotone, UnboundedImage, UndecidedImage, UnsupportedExpression
-from .ball_nodes import Undecided
-from .balls import BallFunction, OutsideDomain, Singular, Unresolved
+from ..errors import (
+    ActcompError,
+    ArgumentError,
+    NoClosedForm,
+    NotMonotone,
+    UnboundedImage,
+    UndecidedImage,
+    UnsupportedExpression,
+)
+from .budget import limited
 from .decompose import Decomposition, decompose
 from .derivative import differentiate
 from .derivative_image import DerivativeImage
 from .identity import cancels, identically_zero
 from .image import image
-from .pieces import pieces
+from .places import Place
+from .proof import Proof, jumps, prove
 from .rules import Opposed, Problem, rule_named
 from .rules.line import line_minus
 from .rules.problem import ANCHORS
 from .stabilise import stabilise
-from .tails import Unexpandable, dominates, expand
+from .tails import dominates, known_tail
 
 MODES = ("global", "split")
+# The rules that a refusal may name, and the longest that the trial of one may take.
+_ADVISED = ("inverse", "reciprocal", "reflect", "negate")
+_TRIAL_S = 10.0
+# Rules by which f* jumps where f does; the others integrate.
+_KEEPING_JUMPS = ("reflect", "negate")
 # (outer sign, inner sign) -> how f*(x) is written with f
 _FORMS = {(1, 1): "f(x)", (-1, -1): "-f(-x)", (-1, 1): "-f(x)", (1, -1): "f(-x)"}
 
@@ -40,10 +53,12 @@ _FORMS = {(1, 1): "f(x)", (-1, -1): "-f(-x)", (-1, 1): "-f(x)", (1, -1): "f(-x)"
 class Adversary(Activation):
     """An adversary: an Activation like any other, that knows where it comes from.
 
-    ``label``: "exact" (closed form, proved) or "certified" (piecewise polynomials, within ``distance`` of the ideal).
+    ``label``: "exact" (closed form, proved), "certified" (piecewise polynomials, within ``distance`` of the ideal), or
+    "unproved" (a closed form whose proof is not decided somewhere; ``warnings`` tells where).
     ``constants``: the numbers that the rule took (s = m + M; kappa; eps; c), at the parameters' defaults ``defaults``.
     ``sign_symmetric``: "f*(x) = -f(-x)" or another of the four forms where proved, else None; ``reason``: in one
-    sentence, what alternating then changes. ``growth``: of |f*| towards -oo and +oo; ``warnings``: where it outgrows f.
+    sentence, what alternating then changes. ``growth``: of |f*| towards -oo and +oo; ``warnings``: where it outgrows f,
+    where f jumps (f* jumps there too by reflect and negate; by the other rules it is continuous), what is not proved.
     ``terms``: for mode="split", the adversary of each term.
     """
 
@@ -71,6 +86,11 @@ class Adversary(Activation):
         return f"<Adversary {self} ({self.label}, {self.rule}, {self.mode})>"
 
 
+def defaults_of(f: Activation) -> dict[sp.Symbol, sp.Rational]:
+    """The parameters' defaults, exact."""
+    return {p.symbol: sp.Rational(repr(float(p.default))) for p in f.parameters}
+
+
 def at_defaults(f: Activation) -> tuple[sp.Expr, sp.Symbol]:
     """The expression of one input with its parameters replaced by their exact defaults, stable, and the input.
 
@@ -81,8 +101,7 @@ def at_defaults(f: Activation) -> tuple[sp.Expr, sp.Symbol]:
             f"{f.name[:80]} has {len(f.inputs)} inputs ({', '.join(map(str, f.inputs))}), and no one derivative",
             do="pass a function of one input, or mode='split' for the adversary of a lifted one",
         )
-    values = {p.symbol: sp.Rational(repr(float(p.default))) for p in f.parameters}
-    return stabilise(f.expression.xreplace(values)), f.inputs[0]
+    return stabilise(f.expression.xreplace(defaults_of(f))), f.inputs[0]
 
 
 def adversary(
@@ -94,13 +113,25 @@ def adversary(
     anchor: Any = "auto",
     differentiate_image: bool = False,
 ) -> Adversary:
-    """The adversary of f. Raises UnboundedImage, NotMonotone, NoClosedForm, NoDecomposition, UndecidedImage."""
+    """The adversary of f.
+
+    Raises UnboundedImage, NotMonotone, NoClosedForm, NoDecomposition, UndecidedImage, ProofFailed.
+    """
     _check(mode, rule, epsilon, anchor)
-    if mode == "split":
-        return _split(f, rule, cut, epsilon, anchor, differentiate_image)
-    if cut is not None:
+    if cut is not None and mode != "split":
         raise ArgumentError("a cut is of mode='split'", do="leave cut away, or pass mode='split'")
-    return _global(f, rule, epsilon, anchor, differentiate_image)
+    expression, x = at_defaults(f)
+    linear = expression.is_polynomial(x) and sp.degree(expression, x) <= 1
+    parted = None if mode == "global" or linear else decompose(f, cut)
+    functions = (f,) if parted is None else parted.terms
+    problems = [_problem(one, epsilon, anchor, differentiate_image) for one in functions]
+    try:
+        stars = tuple(_opposed(one, problem, rule) for one, problem in zip(functions, problems, strict=True))
+    except (UnboundedImage, NotMonotone, NoClosedForm) as fault:
+        if fault.do is not None:
+            raise
+        raise type(fault)(fault.what, do=_advice(functions, problems, rule)) from fault
+    return stars[0] if parted is None else _recombined(f, rule, parted, stars)
 
 
 def _check(mode: str, rule: str, epsilon: Any, anchor: Any) -> None:
@@ -120,53 +151,71 @@ def _check(mode: str, rule: str, epsilon: Any, anchor: Any) -> None:
         raise ArgumentError(f"eps is {epsilon!r}", do="give a positive number, such as 0.1")
 
 
-def _global(f: Activation, rule: str, epsilon: Any, anchor: Any, differentiate_image: bool) -> Adversary:
+def _problem(f: Activation, epsilon: Any, anchor: Any, differentiate_image: bool) -> Problem:
     expression, x = at_defaults(f)
-    if expression.is_polynomial(x) and sp.degree(expression, x) <= 1:
-        return _linear(f, rule)
     try:
         found = image(expression, x, f.name)
     except UndecidedImage as fault:
         raise UndecidedImage(fault.what, do="simplify the formula, or write the adversary as a formula") from fault
     if isinstance(f, Adversary) and f.rule == "reflect" and f.mode == "global" and "s" in f.constants:
         found = replace(found, known_sum=f.constants["s"])  # s - f' has the image of f'
-    eps = (
-        sp.Rational(1, 10)
-        if epsilon is None
-        else sp.Rational(repr(epsilon))
-        if isinstance(epsilon, float)
-        else sp.sympify(epsilon)
-    )
-    number = sp.Rational(repr(float(anchor))) if isinstance(anchor, float) else anchor
-    problem = Problem(
-        f=expression, x=x, slope=differentiate(expression, x), image=found, with_parameters=f.expression, epsilon=eps,
-        anchor=number, name=f.name, parameters=tuple(p.symbol for p in f.parameters) if differentiate_image else (),
+    if isinstance(epsilon, float):
+        epsilon = sp.Rational(repr(epsilon))
+    return Problem(
+        f=expression, x=x, slope=differentiate(expression, x), image=found, with_parameters=f.expression,
+        epsilon=sp.Rational(1, 10) if epsilon is None else sp.sympify(epsilon),
+        anchor=sp.Rational(repr(float(anchor))) if isinstance(anchor, float) else anchor,
+        name=f.name, parameters=tuple(p.symbol for p in f.parameters) if differentiate_image else (),
     )  # fmt: skip
-    try:
-        opposed = rule_named(rule).oppose(problem)
-    except (UnboundedImage, NotMonotone, NoClosedForm) as fault:
-        if fault.do is not None:
-            raise
-        raise type(fault)(fault.what, do=problem.advice(besides=rule)) from fault
-    return _finished(f, problem, opposed, rule)
 
 
-def _linear(f: Activation, rule: str) -> Adversary:
+def _opposed(f: Activation, problem: Problem, rule: str) -> Adversary:
+    if problem.f.is_polynomial(problem.x) and sp.degree(problem.f, problem.x) <= 1:
+        return _linear(f, problem, rule)
+    return _finished(f, problem, rule_named(rule).oppose(problem), rule)
+
+
+def _advice(functions: Sequence[Activation], problems: Sequence[Problem], refused: str) -> str:
+    """What to do where one rule cannot: the rules that oppose all these functions, each of which has been tried."""
+    able = []
+    for rule in _ADVISED:
+        if rule == refused:
+            continue
+        try:
+            with limited(_TRIAL_S):
+                for f, problem in zip(functions, problems, strict=True):
+                    _opposed(f, problem, rule)
+        except ActcompError:
+            continue
+        able.append(f"rule={rule!r}")
+    return f"use {' or '.join(able)}" if able else "use another function"
+
+
+def _linear(f: Activation, problem: Problem, rule: str) -> Adversary:
+    """f itself, moved to where the anchor wants it."""
+    x, at_zero = problem.x, f.expression.xreplace({problem.x: sp.Integer(0)})
+    expression = f.expression
+    if problem.anchor == "negative":
+        expression = sp.expand(f.expression - 2 * at_zero)
+    elif problem.anchor not in ("auto", "value"):
+        expression = sp.expand(f.expression - at_zero + problem.anchored())
+    form = _sign_form(problem.f, stabilise(expression.xreplace(defaults_of(f))), x)
+    same = expression == f.expression
     return Adversary(
-        **_fields(f), name=f"{f.name}*", original=f, rule=rule, sign_symmetric="f*(x) = f(x)", growth=("x", "x"),
-        reason="A linear function opposes to itself, so that linear layers stay linear.", mirror=(f, 1, 1),
+        expression=expression, inputs=f.inputs, domain=f.domain, name=f"{f.name}*",
+        parameters=tuple(p for p in f.parameters if same or p.symbol in expression.free_symbols), original=f, rule=rule,
+        sign_symmetric=None if form is None else f"f*(x) = {_FORMS[form]}", growth=("x", "x"),
+        reason="A linear function opposes to itself, so that linear layers stay linear.",
+        mirror=(f, 1, 1) if same else None,
     )  # fmt: skip
-
-
-def _fields(f: Activation) -> dict[str, Any]:
-    return {"expression": f.expression, "inputs": f.inputs, "parameters": f.parameters, "domain": f.domain}
 
 
 def _finished(f: Activation, problem: Problem, opposed: Opposed, rule: str) -> Adversary:
     expression, x = opposed.expression, problem.x
-    values = {p.symbol: sp.Rational(repr(float(p.default))) for p in f.parameters}
-    plain = stabilise(expression.xreplace(values))
-    _prove(plain, opposed, x, problem)
+    plain = stabilise(expression.xreplace(defaults_of(f)))
+    name = f"{f.name}* ({rule})"
+    jumps_of_f = jumps(problem.f, x)
+    proof = prove(plain, opposed.slope, x, name, jumps_of_f if rule in _KEEPING_JUMPS else ())
     form = _sign_form(problem.f, plain, x)
     if form is None and opposed.mirrored:
         form = (-1, -1)
@@ -177,38 +226,60 @@ def _finished(f: Activation, problem: Problem, opposed: Opposed, rule: str) -> A
     elif opposed.mirrored and f.parameters:  # the symmetry holds at the defaults alone: keep s a constant
         expression = line_minus(opposed.constants["s"] * x, f.expression, x)
     used = tuple(p for p in f.parameters if p.symbol in expression.free_symbols)
-    ends = [_tail(plain, x, sign) for sign in (-1, 1)]
-    before = [_tail(problem.f, x, sign) for sign in (-1, 1)]
+    ends = [known_tail(plain, x, sign) for sign in (-1, 1)]
+    before = [known_tail(problem.f, x, sign) for sign in (-1, 1)]
+    label = "certified" if plain.has(certified) else "exact"
     return Adversary(
         expression=expression,
         inputs=f.inputs,
         parameters=used,
-        name=f"{f.name}* ({rule})",
+        name=name,
         domain=f.domain,
         mirror=mirror,
         original=f,
         rule=rule,
-        label="certified" if plain.has(certified) else "exact",
+        label="unproved" if proof.undecided else label,
         distance=opposed.distance,
         image=problem.image,
         constants=dict(opposed.constants),
         defaults={p.name: float(p.default) for p in f.parameters},
         sign_symmetric=None if form is None else f"f*(x) = {_FORMS[form]}",
-        reason=_reason(form),
+        reason=_reason(form) if form is not None else _reason_shifted(problem.f, plain, x),
         growth=(_growth(ends[0]), _growth(ends[1])),
-        warnings=_warnings(ends, before),
+        warnings=(*_warnings(ends, before), *_told(proof, jumps_of_f)),
     )
 
 
-def _reason(form: tuple[int, int] | None) -> str:
-    if form is None:
-        return "f* is not f with changed signs, so alternating changes the network."
+def _told(proof: Proof, jumps_of_f: Sequence[Place]) -> list[str]:
+    """Where f jumps, and what that makes of f*; what of the proof is not decided."""
+    told = []
+    if jumps_of_f:
+        where = ", ".join(map(str, jumps_of_f[:4]))
+        told.append(f"f jumps at {where}, {'and so does f*' if proof.jumps else 'f* does not'}")
+    if proof.undecided:
+        told.append(f"not proved at {', '.join(proof.undecided[:4])}")
+    return told
+
+
+_UNLESS = "so alternating trains the same network, unless a residual sum, max-pooling or shared weights stand there."
+
+
+def _reason(form: tuple[int, int]) -> str:
     if form == (1, 1):
         return "f* is f itself, so alternating changes nothing."
-    return (
-        f"f*(x) = {_FORMS[form]}: between linear maps this only renames weights, so alternating trains the same "
-        "network, unless a residual sum, max-pooling or shared weights stand there."
-    )
+    return f"f*(x) = {_FORMS[form]}: between linear maps this only renames weights, {_UNLESS}"
+
+
+def _reason_shifted(f: sp.Expr, star: sp.Expr, x: sp.Symbol) -> str:
+    """Where f* is no sign form of f: whether it is one but for a constant, which a bias takes up."""
+    for form in _FORMS:
+        change = star - form[0] * f.xreplace({x: form[1] * x})
+        at_zero = change.xreplace({x: sp.Integer(0)})
+        if not star.has(certified) and at_zero.is_finite is not False and identically_zero(change - at_zero, x):
+            return (
+                f"f*(x) = {_FORMS[form]} + constant: between linear maps with biases this only renames them, {_UNLESS}"
+            )
+    return "f* is not f with changed signs, so alternating changes the network."
 
 
 def _holds_for_all(f: Activation, x: sp.Symbol) -> bool:
@@ -225,50 +296,6 @@ def _sign_form(f: sp.Expr, star: sp.Expr, x: sp.Symbol) -> tuple[int, int] | Non
         if identically_zero(star - outer * f.xreplace({x: inner * x}), x):
             return outer, inner
     return None
-
-
-def _prove(star: sp.Expr, opposed: Opposed, x: sp.Symbol, problem: Problem) -> None:
-    """(f*)' is what the rule says and f* is continuous, by balls on every piece: an error here is ours."""
-    try:
-        parts = pieces(star, x)
-    except UndecidedImage:
-        return
-    for part in parts:
-        at = part.inside()
-        try:
-            slope = BallFunction(star, [x]).series([at], [1], 2, 200)[1]
-            due = BallFunction(opposed.slope, [x]).series([at], [0], 1, 200)[0]
-        except (Undecided, OutsideDomain, Singular, Unresolved):
-            continue
-        if not abs(slope - due) < (1 + abs(due)) * arb("1e-9"):
-            raise AssertionError(f"the adversary of {problem.name} has slope {slope} at {at}, due {due}")
-    for before, after in zip(parts, parts[1:], strict=False):
-        left, right = (
-            BallFunction(p.expression, [x]).series([before.high.ball], [0], 1, 200)[0] for p in (before, after)
-        )
-        if not abs(left - right) < (1 + abs(left)) * arb("1e-9"):
-            if _jumps(problem):
-                continue
-            raise AssertionError(f"the adversary of {problem.name} jumps at {before.high}: {left}, {right}")
-
-
-def _jumps(problem: Problem) -> bool:
-    """Whether f itself is discontinuous, so that its adversary may be."""
-    parts = pieces(problem.f, problem.x)
-    for part in zip(parts, parts[1:], strict=False):
-        left, right = (
-            BallFunction(p.expression, [problem.x]).series([part[0].high.ball], [0], 1, 200)[0] for p in part
-        )
-        if not left.overlaps(right):
-            return True
-    return False
-
-
-def _tail(expression: sp.Expr, x: sp.Symbol, sign: int) -> Any:
-    try:
-        return expand(expression, x, sign)
-    except Unexpandable:
-        return None
 
 
 def _growth(tail: Any) -> str:
@@ -289,13 +316,10 @@ def _warnings(after: list[Any], before: list[Any]) -> tuple[str, ...]:
 # Split ----------------------------------------------------------------------------------------------------------------
 
 
-def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differentiate_image: bool) -> Adversary:
-    expression, x = at_defaults(f)
-    if expression.is_polynomial(x) and sp.degree(expression, x) <= 1:
-        return _linear(f, rule)
-    before = [_tail(expression, x, sign) for sign in (-1, 1)]
-    parted = decompose(f, cut)
-    stars = tuple(_global(term, rule, epsilon, anchor, differentiate_image) for term in parted.terms)
+def _recombined(f: Activation, rule: str, parted: Decomposition, stars: tuple[Adversary, ...]) -> Adversary:
+    """R(t1*, ..., tk*)."""
+    x = f.inputs[0]
+    before = [known_tail(at_defaults(f)[0], x, sign) for sign in (-1, 1)]
     inputs = parted.lifted.inputs
     replacements = {
         symbol: star.expression.xreplace({x: own})
@@ -303,9 +327,9 @@ def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differ
     }
     expression = parted.rule.xreplace(replacements)
     used = tuple(p for p in f.parameters if p.symbol in expression.free_symbols)
-    values = {p.symbol: sp.Rational(repr(float(p.default))) for p in f.parameters}
-    diagonal = expression.xreplace(dict.fromkeys(inputs, x)).xreplace(values)
-    ends = [_tail(diagonal, x, sign) for sign in (-1, 1)]
+    diagonal = expression.xreplace(dict.fromkeys(inputs, x)).xreplace(defaults_of(f))
+    ends = [known_tail(diagonal, x, sign) for sign in (-1, 1)]
+    labels = [star.label for star in stars]
     return Adversary(
         expression=expression,
         inputs=inputs,
@@ -315,7 +339,7 @@ def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differ
         original=f,
         rule=rule,
         mode="split",
-        label="certified" if expression.has(certified) else "exact",
+        label=next((worst for worst in ("unproved", "certified") if worst in labels), "exact"),
         distance=max((star.distance for star in stars), default=Fraction(0)),
         constants={
             f"{name} of t{i + 1}": value for i, star in enumerate(stars) for name, value in star.constants.items()
@@ -324,7 +348,11 @@ def _split(f: Activation, rule: str, cut: Any, epsilon: Any, anchor: Any, differ
         sign_symmetric=None,
         reason="F* has an input for each term; the terms' signs change one by one, so alternating changes the network.",
         growth=(_growth(ends[0]), _growth(ends[1])),
-        warnings=_warnings(ends, before),
+        warnings=(*_warnings(ends, before), *_told_of_terms(stars)),
         decomposition=parted,
         terms=stars,
     )
+
+
+def _told_of_terms(stars: Sequence[Adversary]) -> list[str]:
+    return [f"t{i + 1}: {one}" for i, star in enumerate(stars) for one in star.warnings if "grows" not in one]

@@ -18,7 +18,7 @@ from .expansion import Expansion
 from .monomials import ONE, PRECISION, Monomial, T, Unexpandable, compare, order, sign_of
 from .series import Remainder, Series, hull_beyond, sign_from
 
-__all__ = ["Tail", "Term", "Unexpandable", "dominates", "expand"]
+__all__ = ["Tail", "Term", "Unexpandable", "dominates", "expand", "known_tail"]
 
 _FIRST_START = Fraction(2)
 _MOST_TERMS = 16
@@ -134,6 +134,14 @@ def _expand(expression: sp.Expr, symbol: sp.Symbol, sign: int, start: Fraction, 
             except Later as later:
                 start = later.place
     raise Unexpandable("a behaviour that begins too far out")
+
+
+def known_tail(expression: sp.Expr, symbol: sp.Symbol, sign: int) -> Tail | None:
+    """The tail, or None where there is no expansion."""
+    try:
+        return expand(expression, symbol, sign)
+    except Unexpandable:
+        return None
 
 
 def dominates(a: Tail, b: Tail) -> int:

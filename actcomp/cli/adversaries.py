@@ -191,8 +191,8 @@ def _images(functions: Sequence[Activation | None]) -> str:
 
 
 def _label(star: Adversary) -> str:
-    if star.label == "exact":
-        return "exact"
+    if star.label != "certified":
+        return star.label
     return f"certified, within 1e{math.ceil(math.log10(star.distance))}"
 
 

@@ -147,9 +147,9 @@ def growth(star: Adversary) -> str:
 
 
 def label(star: Adversary) -> str:
-    """``exact``, or ``certified`` with the proved distance from the ideal."""
-    if star.label == "exact":
-        return "exact"
+    """``exact`` or ``unproved``, or ``certified`` with the proved distance from the ideal."""
+    if star.label != "certified":
+        return star.label
     return f"certified, within {float(star.distance):.1e}"
 
 

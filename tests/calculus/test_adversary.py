@@ -17,6 +17,7 @@ from actcomp.calculus.adversary import adversary, at_defaults
 from actcomp.calculus.ball_nodes import Undecided
 from actcomp.calculus.balls import BallFunction, OutsideDomain, Singular, working
 from actcomp.calculus.places import place
+from actcomp.calculus.proof import prove
 from actcomp.testing import activations
 
 ONE_INPUT = [name for name in ac.CATALOG if "glu" not in name]
@@ -32,6 +33,9 @@ REFUSED = {
     ("reciprocal", "snake"): ac.NoClosedForm,
     ("inverse", "tanhshrink"): ac.NotMonotone,
 }  # fmt: skip
+
+
+REFUSALS = (ac.UnboundedImage, ac.NotMonotone, ac.NoClosedForm, ac.UndecidedImage, ac.UnsupportedExpression)
 
 
 def series(function, point, terms=2):
@@ -155,6 +159,86 @@ def test_linear_functions_oppose_to_themselves():
         assert star.expression == 3 * x + 1 and star.sign_symmetric == "f*(x) = f(x)"
 
 
+def test_linear_functions_heed_the_anchor():
+    for anchor, constant in (("auto", 1), ("value", 1), ("negative", -1), ("zero", 0), (2.5, 2.5)):
+        star = ac.adversary("3*x + 1", anchor=anchor)
+        assert star.expression == 3 * x + sp.Rational(str(constant))
+    assert ac.adversary("3*x + 1", anchor="negative").sign_symmetric == "f*(x) = -f(-x)"
+    moved = ac.adversary("a*x + b", parameters={"a": 2.0, "b": 1.0}, anchor="zero")
+    assert str(moved.expression) == "a*x" and [p.name for p in moved.parameters] == ["a"]
+
+
+JUMPING = (
+    "where(x<0, -1, 1 + x)",
+    "where(x<=0, -1, 1 + x)",
+    "x + sign(x)",
+    "where(x<0, x, 2*x + 1)",
+    "x + where(x>3, 1, 0)",
+)
+
+
+@pytest.mark.parametrize("formula", JUMPING)
+def test_what_jumps_says_so(formula):
+    at = "3" if "3" in formula else "0"
+    for rule, word in (("reflect", "and so does f*"), ("negate", "and so does f*"), ("reciprocal", "f* does not")):
+        star = ac.adversary(formula, rule=rule)
+        assert star.warnings == (f"f jumps at {at}, {word}",)
+        require_rule(ac.activation(formula), star)
+    require_continuous(ac.adversary(formula, rule="reciprocal"))
+    if formula == JUMPING[0]:  # flat where it jumps down
+        require_continuous(ac.adversary(formula, rule="inverse"))
+    else:
+        with pytest.raises(ac.NotMonotone, match="jumps"):
+            ac.adversary(formula, rule="inverse")
+
+
+def test_no_inverse_at_a_turn():
+    for formula in ("abs(x)", "max(-2*x, x)"):
+        with pytest.raises(ac.NotMonotone, match="rises on one side of 0"):
+            ac.adversary(formula, rule="inverse")
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("x**3 + x", {}), ("x**3 + x", {"mode": "split"}), ("exp(x)", {}), ("x*exp(x)", {"mode": "split"}),
+        ("x**2", {"rule": "inverse"}), ("x**2", {"rule": "reciprocal"}), ("x + sin(x)/2", {"rule": "reciprocal"}),
+        ("mish", {"rule": "reciprocal"}), ("silu", {"rule": "reciprocal", "mode": "split", "cut": "occurrences"}),
+    ],
+)  # fmt: skip
+def test_advised_rules_are_not_refused(formula, options):
+    try:
+        ac.adversary(formula, **options)
+    except REFUSALS as refusal:
+        advised = [name for name in ("reflect", "reciprocal", "inverse", "negate") if f"rule={name!r}" in refusal.do]
+        assert advised
+        for rule in advised:
+            ac.adversary(formula, **{**options, "rule": rule})
+
+
+def test_a_constant_is_taken_up_by_biases():
+    for formula, options, form in (
+        ("softplus", {"rule": "negate"}, "-f(x)"), ("softplus", {"anchor": "value"}, "-f(-x)"),
+        ("mish(x) + 1", {"rule": "negate"}, "-f(x)"),
+    ):  # fmt: skip
+        star = ac.adversary(formula, **options)
+        assert star.sign_symmetric is None and star.reason.startswith(f"f*(x) = {form} + constant")
+    assert "changes the network" in ac.adversary("elu", anchor="value").reason
+
+
+def test_the_proof_fails_where_it_must():
+    with pytest.raises(ac.ProofFailed, match="slope"):
+        prove(sp.tanh(x), 1 - sp.tanh(x), x, "f*", ())
+    late = sp.Piecewise((x, x < 10), (2 * x - 10, True))
+    with pytest.raises(ac.ProofFailed, match="slope"):
+        prove(late, sp.Integer(1), x, "f*", ())
+    with pytest.raises(ac.ProofFailed, match="jumps at 0"):
+        prove(x + sp.sign(x), sp.Integer(1), x, "f*", ())
+    found = prove(x + sp.sign(x), sp.Integer(1), x, "f*", (place(0),))
+    assert found.undecided == () and [float(one) for one in found.jumps] == [0.0]
+    assert prove(sp.sin(x**2) + sp.Abs(sp.sin(x**2)), 0 * x, x, "f*", ()).undecided
+
+
 def test_parameters():
     star = ac.adversary("elu")
     assert [p.name for p in star.parameters] == ["alpha"] and star.constants["s"] == 1
@@ -223,7 +307,6 @@ def test_what_does_not_close_is_certified():
         require_continuous(star)
 
 
-REFUSALS = (ac.UnboundedImage, ac.NotMonotone, ac.NoClosedForm, ac.UndecidedImage, ac.UnsupportedExpression)
 counted: Counter[str] = Counter()
 
 

@@ -38,10 +38,14 @@ class _Part:
 
 
 def oppose(problem: Problem) -> Opposed:
-    """Needs a slope of at least eps on one side of 0."""
+    """Needs a slope of at least eps on one side of 0, of one sign beside 0, and no jump before |f'| falls below eps."""
     x = problem.x
     beside = {_slope_beside_zero(problem, 1), _slope_beside_zero(problem, -1)}
-    sign = -1 if -1 in beside and 1 not in beside else 1
+    if beside == {1, -1}:
+        raise NotMonotone(
+            f"{problem.name[:80]} rises on one side of 0 and falls on the other, so that it has no inverse"
+        )
+    sign = -1 if -1 in beside else 1
     offset = problem.value_at_zero()
     h = stabilise(sign * (problem.f - offset))
     steep = _steep(problem, sign)
@@ -50,6 +54,7 @@ def oppose(problem: Problem) -> Opposed:
         raise NotMonotone(
             f"the slope of {problem.name[:80]} at 0 is below eps = {problem.epsilon}, so that it has no inverse there"
         )
+    _require_continuous(problem, parts)
     steepest = 1 / problem.epsilon
     parts = [*_straight(parts[0], x, steepest, -1), *parts, *_straight(parts[-1], x, steepest, 1)]
     final = problem.anchored()
@@ -62,6 +67,20 @@ def oppose(problem: Problem) -> Opposed:
     slope = _branched([b[1] for b in branches], conditions)
     distance = max(p.distance for p in parts)
     return Opposed(expression, slope, distance, {"eps": problem.epsilon})
+
+
+def _require_continuous(problem: Problem, parts: list[_Part]) -> None:
+    """The branches meet, and 0 is in one of them."""
+    low, high = parts[0].low, parts[-1].high
+    gaps = [
+        place(after.low).ball - place(before.high).ball
+        for before, after in zip(parts, parts[1:], strict=False)
+        if before.high is not None and after.low is not None
+    ]
+    gaps += [] if low is None else [max(place(low).ball, arb(0))]
+    gaps += [] if high is None else [min(place(high).ball, arb(0))]
+    if any(abs(gap) > arb("1e-25") for gap in gaps):
+        raise NotMonotone(f"{problem.name[:80]} jumps where it is to be inverted, so that it has no inverse there")
 
 
 def _outer(value: sp.Expr, x: sp.Symbol, sign: int) -> sp.Expr:
@@ -146,7 +165,7 @@ def _inverted(problem: Problem, h: sp.Expr, piece: Piece, sign: int) -> list[_Pa
     inner = pieces(h, x, piece.low, piece.high)
     found = []
     for part in inner:
-        low, high = (_argument(h, x, end) for end in (part.low, part.high))
+        low, high = (_argument(part.expression, x, end) for end in (part.low, part.high))
         found += _one_inverse(problem, part, low, high, sign)
     return found
 

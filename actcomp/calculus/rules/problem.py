@@ -9,10 +9,7 @@ from typing import Any
 
 import sympy as sp
 
-from ..ball_nodes import Undecided
-from ..balls import BallFunction, OutsideDomain, Singular
 from ..derivative_image import DerivativeImage
-from ..places import place
 
 ANCHORS = ("auto", "value", "negative", "zero")
 
@@ -38,27 +35,6 @@ class Problem:
     @property
     def identifier(self) -> str:
         return self.name if self.name.isidentifier() else "f"
-
-    def advice(self, *, besides: str) -> str:
-        """What to do where one rule cannot: the rules that can oppose this function."""
-        steep = self._slope_at_zero()
-        # a periodic slope that never falls below eps has an inverse without end
-        endless = self.image.period is not None and float(self.image.infimum) >= float(self.epsilon)
-        able = {
-            "inverse": steep is not None and bool(abs(steep) >= place(self.epsilon).ball) and not endless,
-            "reciprocal": self.image.one_sign is not None and self.image.period is None,
-            "reflect": self.image.bounded,
-            "negate": True,
-        }
-        names = [f"rule={name!r}" for name, can in able.items() if can and name != besides]
-        return f"use {' or '.join(names)}"
-
-    def _slope_at_zero(self) -> Any:
-        try:
-            value = BallFunction(self.slope, [self.x]).series([0], [1], 1, 200)[0]
-        except (Undecided, OutsideDomain, Singular):
-            return None
-        return value if value.is_finite() else None
 
     def value_at_zero(self) -> sp.Expr:
         """f(0), exact."""
