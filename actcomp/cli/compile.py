@@ -22,9 +22,7 @@ SECONDS_A_TIMING = 0.04
 SAMPLES = 500
 
 
-def run(
-    *, expression: str, param: Sequence[str], dtype: str, plot: str | None, against: str | None, json: bool
-) -> int:
+def run(*, expression: str, param: Sequence[str], dtype: str, plot: str | None, against: str | None, json: bool) -> int:
     libraries = read_libraries(against)
     if plot is not None:
         check_path(plot)
@@ -89,9 +87,7 @@ def _errors(f: Activation, dtype: str) -> list[dict[str, Any]]:
     return [asdict(check) for check in report.checks if check.name == "accuracy" and check.worst is not None]
 
 
-def _times(
-    f: Activation, kernel: Kernel, dtype: str, libraries: Sequence[str], step: Steps
-) -> list[dict[str, Any]]:
+def _times(f: Activation, kernel: Kernel, dtype: str, libraries: Sequence[str], step: Steps) -> list[dict[str, Any]]:
     from .timing import sample, time_kernel, time_peer
 
     inputs, dy = sample(f, dtype, ELEMENTS)

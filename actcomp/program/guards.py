@@ -198,7 +198,6 @@ class _Guards:
             return self._finite_product(self._scaled(vanishing, scale + self.reserve), factor * 2.0**-self.reserve)
         return self._finite_product(self._scaled(vanishing, scale), factor)
 
-
     def _scaled_term(self, index: int, scale: int) -> Value:
         """A term that is small by its other factor alone is right as it is; its vanishing factor may be large."""
         if scale == 0 or self.kinds[index] != "mixed" or self.program.operations[index].name in ("add", "sub"):

@@ -22,9 +22,7 @@ def interpret(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
     A call to an elementary function has no NumPy meaning: lower the Program first.
     """
-    arrays = {
-        entry.name: np.asarray(inputs[entry.name], dtype=NUMPY_TYPE[entry.type]) for entry in program.inputs
-    }
+    arrays = {entry.name: np.asarray(inputs[entry.name], dtype=NUMPY_TYPE[entry.type]) for entry in program.inputs}
     shape = np.broadcast_shapes(*(array.shape for array in arrays.values()))
     values: list[Any] = []
     with np.errstate(all="ignore"):

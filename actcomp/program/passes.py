@@ -107,6 +107,7 @@ def lower(program: Program) -> Program:
 
 def fold_constants(program: Program) -> Program:
     """Operations on constants become constants, by the interpreter itself, so that no bit can differ."""
+
     def rule(builder: Builder, operation: Operation, operands: tuple[Value, ...]) -> Value | None:
         known = [builder.operations[value.index] for value in operands]
         if not operands or operation.name == "call" or any(op.name != "const" for op in known):

@@ -173,8 +173,10 @@ def _machine(target: Target) -> Any:
     if target.triple != _llvm().get_process_triple():  # 1 ms that most processes save
         _llvm().initialize_all_targets()
         _llvm().initialize_all_asmprinters()
-    return _llvm().Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="default"
+    return (
+        _llvm()
+        .Target.from_triple(target.triple)
+        .create_target_machine(cpu=target.cpu, features=target.features, opt=2, reloc="pic", codemodel="default")
     )
 
 

@@ -41,9 +41,7 @@ def key_of(variant: str, arrays: Sequence[Any]) -> Hashable:
 class Recipe:
     """The kernel, where its operands and fresh results lie, and the walk over them."""
 
-    def __init__(
-        self, native: Native, inputs: Mapping[str, Array], outputs: Mapping[str, Array], shape: Shape
-    ) -> None:
+    def __init__(self, native: Native, inputs: Mapping[str, Array], outputs: Mapping[str, Array], shape: Shape) -> None:
         """``inputs`` in the order of the call, ``outputs`` in the order of the answer."""
         self.native = native
         names, answers = list(inputs), list(outputs)
