@@ -92,7 +92,8 @@ def _cut(shape: Sequence[int], operands: int, results: int) -> dict[str, Any]:
 
     The last has length 1: XLA cuts calls along less axes than they have."""
     rank = len(shape) - 1
-    attributes: dict[str, Any] = {"mhlo.frontend_attributes": mlir.ir_attribute({"num_batch_dims": str(rank)})}
+    axes_that_can = ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(rank))})
+    attributes: dict[str, Any] = {"mhlo.frontend_attributes": axes_that_can}
     if jax.config.jax_use_shardy_partitioner:
         axes = [_factor(axis) for axis in range(rank + 1)]
         one = "[" + ", ".join(axes) + "]"
