@@ -299,6 +299,36 @@ def test_rules_of_the_user():
         ac.adversary("tanh", rule="test_nonsense")
 
 
+@pytest.mark.parametrize(
+    ("slope", "word"),
+    [
+        (lambda slope, image: 1 / 0, "raised ZeroDivisionError"), (lambda slope, image: image.middle, "middle"),
+        (lambda slope, image: image["sum"], "raised TypeError"), (lambda slope, image: True, "gave bool"),
+        (lambda slope, image: None, "gave NoneType"), (lambda slope, image: slope > 0, "gave StrictGreaterThan"),
+        (lambda slope, image: slope + float("nan"), "not finite"), (lambda slope, image: sp.oo, "not finite"),
+        (lambda slope, image: sp.gamma(slope), "the slope that the rule test_mistaken gave contains gamma"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_rules_of_the_user(slope, word):
+    ac.register_rule("test_mistaken", slope, replace=True)
+    with pytest.raises(ac.UnsupportedExpression, match="(?s)test_mistaken.*do:") as raised:
+        ac.adversary("tanh", rule="test_mistaken")
+    assert word in str(raised.value)
+
+
+def test_rules_of_the_user_take_two_arguments():
+    for slope in (lambda slope: slope, lambda slope, image, more: slope, lambda: 0):
+        with pytest.raises(ac.ArgumentError, match="two arguments"):
+            ac.register_rule("test_arguments", slope)
+
+    def refusing(slope, image):
+        raise ac.NotMonotone("no")
+
+    ac.register_rule("test_refusing", refusing, replace=True)
+    with pytest.raises(ac.NotMonotone, match="do: use rule="):
+        ac.adversary("tanh", rule="test_refusing")
+
+
 def test_what_does_not_close_is_certified():
     for formula in ("x + tanh(x)/2", "erf(x)", "x + exp(-x**2)/2"):
         star = ac.adversary(formula, rule="reciprocal")
