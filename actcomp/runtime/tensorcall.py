@@ -24,8 +24,8 @@ class TensorEntry:
     It runs a kernel itself if all arguments are exactly torch.Tensor, on the CPU, contiguous, not empty, of one element
     type that was added and of equal shape, as many as the kernel's inputs; the result is a fresh tensor without a
     history. Every other call, and large ones where threads are not ready or the result exceeds the last-level cache,
-    goes to the fallback with its arguments as they are. ``tracked``: so do tensors that require a gradient, but a single
-    one that is plain else goes to ``record``, if there is one."""
+    goes to the fallback with its arguments as they are. ``tracked``: so do tensors that require a gradient; but a
+    single one that is plain otherwise goes to ``record``, if there is one."""
 
     call: Callable[..., Any]
 
