@@ -15,7 +15,6 @@ from ..stabilise import stabilise
 from . import _BUILT_IN, RULES
 from .problem import Opposed, Problem, Rule
 
-
 # What a user's function may raise that is no refusal.
 _MISTAKES = (
     TypeError, ValueError, ArithmeticError, LookupError, AttributeError, NameError, AssertionError, RuntimeError,
