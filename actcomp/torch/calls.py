@@ -221,9 +221,10 @@ class _Finder(ast.NodeVisitor):
         target = self._resolve(node.func)
         if target is None:
             self._method(node)
-        elif known.function_rule(target) is not None:
+        elif (rule := known.function_rule(target)) is not None:
             operand, rest, keywords = _operand(node)
-            if operand is None:
+            names = known.settings_of(rule)
+            if operand is None or len(rest) > len(names) or not set(keywords) <= set(names):
                 self.unseen.append(f"{where}: the arguments of {ast.unparse(node)} cannot be told apart")
                 return
             self._add(node, target, _fact(target, rest, keywords))

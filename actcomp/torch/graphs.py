@@ -53,7 +53,9 @@ def of_module(owner: Any) -> list[NodeCall]:
     """The calls of activations in the module's own graph."""
     found = []
     for node in owner.graph.nodes:
-        if node.op == "call_function" and known.function_rule(node.target) is not None:
+        if node.op == "call_function" and (rule := known.function_rule(node.target)) is not None:
+            if not set(_settings(node)) <= set(known.settings_of(rule)):
+                continue
             constant = not any(isinstance(one, fx.Node) for one in (*node.args[1:], *_settings(node).values()))
             fact = known.of_callable(node.target, node.args[1:], _settings(node)) if constant else None
             name = getattr(node.target, "__name__", str(node.target))

@@ -167,7 +167,7 @@ def of_module(module: nn.Module) -> Known | None:
         rule = _TRANSFORMERS.get(cls.__name__)
     if rule is None:
         return None
-    settings = {name: getattr(module, name) for name in _settings(rule) if hasattr(module, name)}
+    settings = {name: getattr(module, name) for name in settings_of(rule) if hasattr(module, name)}
     return rule(**settings)
 
 
@@ -183,7 +183,7 @@ def of_callable(value: Any, arguments: tuple[Any, ...] = (), keywords: Mapping[s
     rule = function_rule(value)
     if rule is None:
         return None
-    names = _settings(rule)
+    names = settings_of(rule)
     if len(arguments) > len(names):
         return None
     given.update(zip(names, arguments, strict=False))
@@ -216,5 +216,6 @@ def word_of(value: Any) -> str:
     return f"{name}({', '.join(f'{key}={one!r}' for key, one in bound.items())})" if bound else str(name)
 
 
-def _settings(rule: Rule) -> tuple[str, ...]:
+def settings_of(rule: Rule) -> tuple[str, ...]:
+    """The names of the settings, in the order that torch's function takes them behind its input."""
     return tuple(inspect.signature(rule).parameters)

@@ -58,12 +58,12 @@ def replace(model: nn.Module, mapping: Mapping[Any, Any] | None = None) -> Repla
         chosen = {site: values[key] for site in found if (key := _key_for(site, mapping)) is not None}
     if not chosen:
         there = sorted({site.label for site in found if not _is_ours(site)})
-        what = (
-            "the model has no activation to replace"
-            if mapping is None
-            else "no activation in the model fits the mapping"
+        names = sorted({site.name for site in found if site.name is not None and not _is_ours(site)})
+        what = "the model has no activation" + (" to replace" if mapping is None else " that fits the mapping")
+        fix = f"it has {', '.join(there)}" if there else "look where its activations are: act.sites.find(model)"
+        raise ArgumentError(
+            what, do=fix + (f"; names take every spelling: {', '.join(map(repr, names))}" if names else "")
         )
-        raise ArgumentError(what, do=f"it has {', '.join(there)}; map one of these" if there else "check the model")
     rows = _rows(chosen)
     edits = Edits()
     try:
@@ -212,6 +212,8 @@ def _put(edits: Edits, row: Row) -> None:
                 if "hook" in name and isinstance(hooks, dict):
                     for handle, hook in hooks.items():
                         edits.set(site.path, vars(now)[name], handle, hook)
+            if site.original._is_full_backward_hook is not None:
+                edits.set(site.path, vars(now), "_is_full_backward_hook", site.original._is_full_backward_hook)
     if isinstance(site.owner, nn.TransformerEncoderLayer):
         # Else torch's fused path for evaluation computes relu or gelu by this flag, whatever stands in the attribute.
         edits.set(site.path, vars(site.owner), "activation_relu_or_gelu", 0)

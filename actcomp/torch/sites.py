@@ -52,6 +52,8 @@ class Site:
         """The same activation as a differentiable function. Raises ArgumentError where no formula is known."""
         if self.source is None:
             raise ArgumentError(f"no formula is known for {self.path}: {self.label}", do="map it to one yourself")
+        if isinstance(self.source, ActivationFunction):
+            return self.source
         return function(self.source, parameters=dict(self.parameters) or None)
 
     @property
