@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 _CALL = """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
-any layout; it may be an input itself, but not overlap one otherwise. Other keywords are parameters."""
+any layout; it may be an input itself, but not overlap one otherwise. Every element is computed; there is no ``where=``
+as ufuncs have it: ``numpy.where(mask, f(x), other)``. Other keywords are parameters."""
 
 
 class Kernel:
@@ -35,9 +36,10 @@ class Kernel:
 
     **Arrays.** NumPy arrays, torch tensors, JAX arrays and whatever else offers ``__dlpack__`` on the CPU, of float64,
     float32, float16 or bfloat16 (in NumPy: ml_dtypes), in any layout, are read where they lie. The result is of the
-    same library and element type, shaped as the inputs broadcast together, laid out in memory as they are. Python
-    numbers and lists of numbers count as float64 NumPy arrays; beside an array a Python number takes its element type.
-    0-d in, 0-d array out. Several inputs must agree in library and element type.
+    same library (NumPy, where a library has no ``__array_namespace__``) and element type, shaped as the inputs
+    broadcast together, laid out in memory as they are. Python numbers and lists of numbers count as float64 NumPy
+    arrays; beside an array a Python number takes its element type. 0-d in, 0-d array out. Several inputs must agree in
+    library and element type.
 
     **Parameters** are keywords: a number, anything with one element, or, for a parameter declared per channel, an array
     of shape (channels,). They are rounded to float32 for float32, float16 and bfloat16 arrays.
@@ -328,6 +330,12 @@ class Kernel:
 
     def _require_known(self, parameters: Mapping[str, Any]) -> None:
         for name in parameters:
+            if name == "where" and name not in self.parameters:
+                raise ArgumentError(
+                    f"{self.name} computes every element; where= of NumPy's ufuncs, which leaves some as they are, is "
+                    "not offered",
+                    do="numpy.where(mask, f(x), other), or out[mask] = f(x[mask])",
+                )
             if name not in self.parameters:
                 import difflib
 

@@ -167,10 +167,11 @@ def _refuse_masked(value: Any, name: str) -> Array:
 
 def _refuse_other(value: Any, name: str) -> Array:
     if hasattr(type(value), "__cuda_array_interface__"):
-        raise DeviceError(f"{name} lives on CUDA; this kernel runs on the CPU", do="copy it to the host first")
-    raise DTypeError(
-        f"{name} is a {type(value).__name__}, which is no array", do=f"numpy.asarray({name}, dtype=numpy.float64)"
-    )
+        fix = f"copy it to the host: {name}.copy_to_host() in Numba"
+        raise DeviceError(f"{name} lives on CUDA; kernels run on the CPU alone as yet", do=fix)
+    is_tensor = type(value).__module__.startswith("tensorflow.")  # a variable, or symbolic, sparse, ragged
+    fix = "use actcomp.tensorflow" if is_tensor else f"numpy.asarray({name}, dtype=numpy.float64)"
+    raise DTypeError(f"{name} is a {type(value).__name__}, which is no array", do=fix)
 
 
 # NumPy ------------------------------------------------------------------------------------------------------------
@@ -376,7 +377,8 @@ def _read_dlpack(value: Any, name: str) -> Array:
 
     what = dlpack.describe(value)
     kind = Kind(type(value).__module__.split(".")[0], _empty_dlpack, _dlpack_result)
-    return Array(what.address, what.shape, what.strides, what.dtype, what.writable, kind, (value, what.capsule))
+    writable = what.writable and kind.name != "tensorflow"  # whose tensors are immutable; old capsules cannot say so
+    return Array(what.address, what.shape, what.strides, what.dtype, writable, kind, (value, what.capsule))
 
 
 def _empty_dlpack(like: Array, shape: Shape, strides: Shape) -> Array:

@@ -64,14 +64,14 @@ def describe(array: Any) -> Description:
     name = type(array).__name__
     device = int(array.__dlpack_device__()[0])
     if device not in CPU_DEVICES:
-        raise DeviceError(
-            f"{name} lives on {DEVICE_NAMES.get(device, f'DLPack device {device}')}; this kernel runs on the CPU",
-            do="bring it to the CPU first, or compile for its device",
-        )
+        where = DEVICE_NAMES.get(device, f"DLPack device {device}")
+        fix = "copy it to the host: x.get() in CuPy, else numpy.from_dlpack(x, device='cpu')"
+        raise DeviceError(f"{name} lives on {where}; kernels run on the CPU alone as yet", do=fix)
     try:
-        capsule = array.__dlpack__(max_version=(1, 0))
-    except TypeError:  # a library from before DLPack 1.0 knows no max_version
-        capsule = array.__dlpack__()
+        try:
+            capsule = array.__dlpack__(max_version=(1, 0))
+        except TypeError:  # a library from before DLPack 1.0 knows no max_version
+            capsule = array.__dlpack__()
     except BufferError as fault:
         raise DTypeError(f"{name} cannot be exported by DLPack: {fault}", do="pass a NumPy array") from fault
     tensor, writable = _tensor(capsule)

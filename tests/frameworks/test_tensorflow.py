@@ -1,4 +1,4 @@
-"""TensorFlow: its own judge of gradients on the whole catalog, eager and in graphs; no copies; a Keras layer; refusals."""
+"""TensorFlow: its own judge of gradients on the whole catalog, eager and in graphs; no copies; Keras; refusals."""
 
 from __future__ import annotations
 
@@ -310,6 +310,16 @@ def test_shapes_known_late_are_refused_when_the_graph_runs():
 def test_xla_names_the_fix():
     with pytest.raises(tf.errors.InvalidArgumentError, match="actcomp_runs_outside_XLA_use_jit_compile_False"):
         tf.function(act_tf.function("mish"), jit_compile=True)(tf.ones(3))
+
+
+def test_kernels_read_eager_tensors_and_write_none():
+    kernel, x = ac.compile("mish"), random(3, dtype=tf.float32)
+    assert type(kernel(x)) is np.ndarray and np.array_equal(kernel(x), kernel(x.numpy()))
+    with pytest.raises(ShapeError, match="read-only"):
+        kernel(x, out=tf.zeros(3))
+    for value in (tf.Variable(x), tf.sparse.from_dense([1.0])):
+        with pytest.raises(DTypeError, match="actcomp.tensorflow"):
+            kernel(value)
 
 
 def test_tensors_elsewhere_are_refused():
