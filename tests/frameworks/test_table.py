@@ -168,16 +168,95 @@ class Jax:
         )
 
 
+class TensorFlow:
+    """TensorFlow"""
+
+    module = "tensorflow"
+    strided = "TensorFlow's tensors are always contiguous"
+
+    def __init__(self) -> None:
+        import tensorflow
+
+        import actcomp.tensorflow as act_tf
+
+        self.tf, self.act_tf, self.mish = tensorflow, act_tf, act_tf.function("mish")
+        self.x = tensorflow.constant(X)
+
+    def zero_copy(self) -> None:
+        memory = np.asarray(self.x)
+        assert np.shares_memory(memory, np.asarray(self.x)) and read(memory).address == memory.ctypes.data
+        y = self.mish(self.x)
+        same(y, Y)
+        assert np.shares_memory(np.asarray(y), np.asarray(y))
+
+    def gradient(self) -> None:
+        with self.tf.GradientTape() as tape:
+            tape.watch(self.x)
+            y = self.mish(self.x)
+        same(tape.gradient(y, self.x), SLOPE)
+
+    def second_gradient(self) -> None:
+        with self.tf.GradientTape() as outer:
+            outer.watch(self.x)
+            with self.tf.GradientTape() as inner:
+                inner.watch(self.x)
+                y = self.mish(self.x)
+            slope = inner.gradient(y, self.x)
+        same(outer.gradient(slope, self.x), CURVE)
+
+    def compiled(self) -> None:
+        same(self.tf.function(self.mish)(self.x), Y)
+
+    def vmap(self) -> None:
+        same(self.tf.vectorized_map(self.mish, self.x), Y)
+
+    def half(self) -> None:
+        for name in HALVES:
+            x = self.tf.cast(self.x, name)
+            with self.tf.GradientTape() as tape:
+                tape.watch(x)
+                y = self.mish(x)
+            assert y.dtype == tape.gradient(y, x).dtype == x.dtype
+            expected = self.tf.cast(self.mish(self.tf.cast(x, "float32")), name)
+            same(self.tf.cast(y, "float32"), np.asarray(self.tf.cast(expected, "float32")))
+
+    def learns(self) -> None:
+        layer = self.act_tf.Layer(*SWISH)
+        with self.tf.GradientTape() as tape:
+            loss = self.tf.reduce_mean(layer(self.x) ** 2)
+        (slope,) = tape.gradient(loss, layer.trainable_variables)
+        assert float(slope) != 0
+
+    def distributed(self) -> None:
+        in_a_process(
+            "import numpy as np, tensorflow as tf, actcomp.tensorflow as act_tf\n"
+            "(cpu,) = tf.config.list_physical_devices('CPU')\n"
+            "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+            "with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():\n"
+            "    layer = act_tf.Layer('x*sigmoid(beta*x)', parameters={'beta': 1.0})\n"
+            "    model = tf.keras.Sequential([layer])\n"
+            "    model.build((None, 5))\n"
+            "    model.compile('sgd', 'mse')\n"
+            "model.fit(np.ones((8, 5), 'float32'), np.zeros((8, 5), 'float32'), batch_size=4, verbose=0)\n"
+            "assert float(model.weights[0]) != 1.0\n",
+            TF_CPP_MIN_LOG_LEVEL="3",
+        )
+
+
+_NO_HISTORY = (
+    "no library of arrays alone records a history: `kernel.backward` and `kernel.double_backward` give gradients"
+)
+_NO_COMPILER = "there is no compiler or vmap to be known to: kernels are machine code, for arrays of any shape"
+_NO_TRAINING = "libraries of arrays alone have no optimizers and no processes"
+
+
 class Plain:
     """NumPy"""
 
     module = "numpy"
-    gradient = "NumPy records no history; `kernel.backward(x, dy)` gives the gradient"
-    second_gradient = "as the gradient; `kernel.double_backward(x, dy, ddx)` gives it"
-    compiled = "NumPy has no compiler; kernels are machine code already"
-    vmap = "kernels work on all elements of any shape: there is nothing to map"
-    learns = "NumPy has no optimizers; `kernel.backward` gives the parameters' gradients"
-    distributed = "arrays live in one process"
+    gradient = second_gradient = _NO_HISTORY
+    compiled = vmap = _NO_COMPILER
+    learns = distributed = _NO_TRAINING
 
     def zero_copy(self) -> None:
         out = np.empty_like(X)
@@ -194,7 +273,43 @@ class Plain:
             same(MISH(x).astype(np.float32), MISH(x.astype(np.float32)).astype(dtype).astype(np.float32))
 
 
-FRAMEWORKS: list[type] = [Torch, Jax, Plain]
+class Producer:
+    """An array of a library that nothing here knows: all it has is DLPack."""
+
+    def __init__(self, memory: object) -> None:
+        self.memory = memory
+
+    def __dlpack__(self, **options: object) -> object:
+        return self.memory.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+class Exchange:
+    """CuPy and others, by DLPack"""
+
+    module = "numpy"
+    gradient = second_gradient = _NO_HISTORY
+    compiled = vmap = _NO_COMPILER
+    learns = distributed = _NO_TRAINING
+
+    def zero_copy(self) -> None:
+        assert read(Producer(X)).address == X.ctypes.data
+        same(MISH(Producer(X)), Y)
+
+    def strided(self) -> None:
+        same(MISH(Producer(X.T[::2])), Y.T[::2])
+
+    def half(self) -> None:
+        x = X.astype(np.float16)
+        same(MISH(Producer(x)), MISH(x))
+        torch = pytest.importorskip("torch", reason="NumPy exports no bfloat16; PyTorch, which does, is not installed")
+        halves = torch.from_numpy(X).bfloat16()
+        assert torch.equal(MISH(halves), torch.from_numpy(np.asarray(MISH(Producer(halves)), np.float32)).bfloat16())
+
+
+FRAMEWORKS: list[type] = [Torch, Jax, TensorFlow, Plain, Exchange]
 results: dict[tuple[type, str], str] = {}
 made: dict[type, object] = {}
 
