@@ -60,7 +60,7 @@ def replace(model: nn.Module, mapping: Mapping[Any, Any] | None = None) -> Repla
         there = sorted({site.label for site in found if not _is_ours(site)})
         names = sorted({site.name for site in found if site.name is not None and not _is_ours(site)})
         what = "the model has no activation" + (" to replace" if mapping is None else " that fits the mapping")
-        fix = f"it has {', '.join(there)}" if there else "look where its activations are: act.sites.find(model)"
+        fix = f"it has {', '.join(there)}" if there else "; ".join(["pass a model that has one", *_unseen(model)])
         raise ArgumentError(
             what, do=fix + (f"; names take every spelling: {', '.join(map(repr, names))}" if names else "")
         )
@@ -73,8 +73,7 @@ def replace(model: nn.Module, mapping: Mapping[Any, Any] | None = None) -> Repla
         edits.undo()
         raise
     left = [site for site in found if site not in chosen and not _is_ours(site)]
-    unseen = [f"{path or 'the model'}: {why}" for path, m in model.named_modules() for why in calls.unseen(m)]
-    return Replacement(rows, left, unseen, edits)
+    return Replacement(rows, left, _unseen(model), edits)
 
 
 class Replacement:
@@ -102,6 +101,10 @@ class Replacement:
         if self.unseen:
             lines += ["could not be seen", *(f"  {reason}" for reason in self.unseen)]
         return "\n".join(lines)
+
+
+def _unseen(model: nn.Module) -> list[str]:
+    return [f"{path or 'the model'}: {why}" for path, module in model.named_modules() for why in calls.unseen(module)]
 
 
 def _was(site: Site) -> str:

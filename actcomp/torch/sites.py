@@ -92,7 +92,7 @@ def check(model: Any) -> None:
     for path, module in model.named_modules():
         where = f"{path or 'the model'}"
         if isinstance(module, torch.jit.ScriptModule):
-            raise ArgumentError(f"{where} is scripted: its code is fixed", do="replace first, then torch.jit.script")
+            raise ArgumentError(f"{where} is scripted: its code is fixed", do="take the model it was made of")
         compiled = type(module).__name__ == "OptimizedModule" and hasattr(module, "_orig_mod")
         if compiled or getattr(module, "_compiled_call_impl", None) is not None:
             fix = "replace first, then compile" + (": act.replace(model._orig_mod)" if compiled else "")

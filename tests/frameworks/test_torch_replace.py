@@ -289,7 +289,7 @@ def test_what_could_not_be_seen_is_told():
     assert rows_of(table) == [("relu", "relu")]
     told = "\n".join(table.unseen)
     for words in (
-        "F.silu(x) in the function helper", "inner.mish has a name of the function's own",
+        "the function helper may call silu", "inner.mish has a name of the function's own",
         "nn.SiLU() is made anew", "F.hardtanh(*xs)", "torch.tanh(x, out=xs[1])", "lstm: the gates are inside",
     ):  # fmt: skip
         assert words in told
@@ -297,6 +297,18 @@ def test_what_could_not_be_seen_is_told():
     assert told.splitlines()[0] in repr(table)
     table.undo()
     assert rows_of(act.replace(model, {F.leaky_relu: "leaky_relu"})) == [("forward", None)]
+
+
+class Wraps(nn.Module):
+    def forward(self, x):
+        return helper(x)
+
+
+def test_functions_are_not_looked_into():
+    table = act.replace(nn.Sequential(Wraps(), nn.ReLU()))
+    assert table.unseen == ("0: Wraps.forward: the function helper may call silu; only methods are looked into",)
+    with pytest.raises(ArgumentError, match="Wraps.forward: the function helper may call silu"):
+        act.replace(Wraps())
 
 
 def test_without_source_text():
@@ -319,7 +331,8 @@ def test_decorators_and_super_stay():
 
     model, x = Below().eval(), torch.randn(3, 6)
     want = model(x)
-    act.replace(model)
+    table = act.replace(model)
+    assert len(table) == 7 and "Block.forward: behind super()" in table.unseen[0]
     torch.testing.assert_close(model(x), want, rtol=64 * EPS, atol=64 * EPS)
     decorated = Decorated()
     assert len(act.replace(decorated)) == 1
