@@ -78,7 +78,8 @@ def measure_torch(name: str, elements: int, options: Any) -> list[dict[str, Any]
     leaf, dy = x.clone().requires_grad_(), torch.randn(elements, generator=generator)
     reference = ours(x.double())
     for other, call in calls.items():  # that all compute the same function
-        torch.testing.assert_close(call(x).double(), reference, rtol=1e-3, atol=1e-3, msg=lambda m, o=other: f"{o}: {m}")
+        said = lambda message, other=other: f"{other}: {message}"  # noqa: E731
+        torch.testing.assert_close(call(x).double(), reference, rtol=1e-3, atol=1e-3, msg=said)
     forward = {other: lambda call=call: call(x) for other, call in calls.items()}
     training = {other: lambda call=call: torch.autograd.grad(call(leaf), leaf, dy) for other, call in calls.items()}
     copy = torch.empty_like(x)
