@@ -153,7 +153,7 @@ def measure_step(name: str, batch: int, width: int, options: Any) -> dict[str, A
 
 
 def row(framework: str, function: str, direction: str, elements: int, times: dict[str, list[float]]) -> dict[str, Any]:
-    found = {
+    found: dict[str, Any] = {
         "framework": framework,
         "function": function,
         "direction": direction,
