@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import statistics
@@ -80,7 +81,7 @@ def measure_torch(name: str, elements: int, options: Any) -> list[dict[str, Any]
     for other, call in calls.items():  # that all compute the same function
         said = lambda message, other=other: f"{other}: {message}"  # noqa: E731
         torch.testing.assert_close(call(x).double(), reference, rtol=1e-3, atol=1e-3, msg=said)
-    forward = {other: lambda call=call: call(x) for other, call in calls.items()}
+    forward: dict[str, Callable[[], Any]] = {other: functools.partial(call, x) for other, call in calls.items()}
     training = {other: lambda call=call: torch.autograd.grad(call(leaf), leaf, dy) for other, call in calls.items()}
     copy = torch.empty_like(x)
     forward["copy"] = lambda: copy.copy_(x)
