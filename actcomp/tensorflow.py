@@ -78,12 +78,13 @@ class ActivationFunction:
         parameters: Mapping[str, float | ac.Parameter] | None = None,
         name: str | None = None,
     ) -> None:
-        options: dict[str, Any] = {"inputs": inputs, "parameters": parameters, "name": name}
-        self._source, self._options = source, options
-        self.kernel = ac.compile(source, **options)
+        self._source = source
+        self._options: dict[str, Any] = {"inputs": inputs, "parameters": parameters, "name": name}
+        self.kernel = ac.compile(source, **self._options)
         self.name = self.__name__ = self.kernel.name  # Keras asks functions for __name__
         self.inputs, self.parameters = self.kernel.inputs, self.kernel.parameters
         self._slopes: dict[tuple[str, ...], ActivationFunction] = {}
+        self._bound: dict[tuple[str, ...], _Bound] = {}  # by the parameters that are tensors, without numbers
 
     @functools.cached_property
     def activation(self) -> ac.Activation:
@@ -108,9 +109,7 @@ class ActivationFunction:
         """f(inputs), elementwise; keywords are parameters."""
         try:
             bound, tensors = self._read(inputs, parameters)
-            if tf.executing_eagerly() and not _is_recording():
-                return bound.run("forward", tensors, [])[0]
-            return bound.forward(*tensors)
+            return bound.call("forward", *tensors)[0]
         except ac.ActcompError as fault:
             fault.ag_pass_through = True  # type: ignore[attr-defined]  # tf.function keeps its type then
             raise
@@ -136,7 +135,11 @@ class ActivationFunction:
                 numbers[name] = value
             else:
                 learned[name] = _tensor(value, name, None)
-        return _Bound(self, tuple(learned), numbers), [*tensors, *learned.values()]
+        names = tuple(learned)
+        if numbers:
+            return _Bound(self, names, numbers), [*tensors, *learned.values()]
+        bound = self._bound.get(names) or self._bound.setdefault(names, _Bound(self, names, {}))
+        return bound, [*tensors, *learned.values()]
 
     def get_config(self) -> dict[str, Any]:
         """What Keras writes of a function that is some layer's ``activation``. Raises ArgumentError: see Layer."""
@@ -155,22 +158,26 @@ class _Bound:
     """A function whose parameters are bound: ``names`` are tensors behind the inputs, ``numbers`` are constants, the
     others have their defaults.
 
-    ``forward(*tensors)``, ``backward(*tensors, dy)`` and ``double_backward(*tensors, dy, *dds)``, with the gradient's
-    gradient for each input, are kernels that TensorFlow records. The gradients are those of the tensors, then of dy."""
+    A variant's operands are the tensors, then dy, then (double_backward) the gradient with respect to each dx."""
 
     def __init__(self, function: ActivationFunction, names: tuple[str, ...], numbers: Mapping[str, float]) -> None:
         self.function, self.kernel, self.names, self.numbers = function, function.kernel, names, numbers
         self.count = len(function.inputs)
         self.variables = (*function.inputs, *names)
-        self.forward = tf.custom_gradient(self._forward)
-        self.backward = tf.custom_gradient(self._backward)
-        self.double_backward = tf.custom_gradient(self._double_backward)
+        variants = {"forward": self._forward, "backward": self._backward, "double_backward": self._double_backward}
+        self.recorded = {variant: tf.custom_gradient(f) for variant, f in variants.items()}
+
+    def call(self, variant: str, *tensors: Any) -> Any:
+        """A kernel's results, recorded where they may be differentiated."""
+        if tf.executing_eagerly() and not _is_recording():
+            return self.run(variant, tensors, [])
+        return self.recorded[variant](*tensors)
 
     def _forward(self, *tensors: Any) -> Any:
         def gradient(dy: Any) -> Any:
-            return self.backward(*_here(*tensors, tf.convert_to_tensor(dy)))
+            return self.call("backward", *_here(*tensors, tf.convert_to_tensor(dy)))
 
-        return self.run("forward", tensors, [(tensors[0].dtype, self._shape(tensors))])[0], gradient
+        return self.run("forward", tensors, [(tensors[0].dtype, self._shape(tensors))]), gradient
 
     def _backward(self, *given: Any) -> Any:
         def gradient(*dds: Any) -> Any:
@@ -182,7 +189,7 @@ class _Bound:
         """The gradients of backward. What comes by the gradients of inputs is one kernel; what comes by those of
         parameters (nothing, where the loss has no use for them) is composed."""
         own, dds = given[: len(self.variables) + 1], given[len(self.variables) + 1 :]
-        found = list(self.double_backward(*own, *dds[: self.count]))
+        found = list(self.call("double_backward", *own, *dds[: self.count]))
         if all(map(_is_zero, dds[self.count :])):
             return found
         rest = self._composed(own, dds, range(self.count, len(self.variables)))
@@ -289,7 +296,7 @@ def _handed_over(array: Any) -> Any:
         aligned = _memory(array.shape, array.dtype)
         aligned[...] = array
         array = aligned
-    if array.dtype.name != "bfloat16":
+    if array.dtype.kind == "f":
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     bits = tf.experimental.dlpack.from_dlpack(array.view(np.uint16).__dlpack__())  # NumPy exports no bfloat16
     return tf.bitcast(bits, tf.bfloat16)
