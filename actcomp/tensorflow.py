@@ -37,6 +37,7 @@ import actcomp as ac
 from . import saved
 from .errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from .runtime import arena
+from .runtime.arrays import is_weak
 
 __all__ = ["ActivationFunction", "Layer", "function"]
 
@@ -131,15 +132,14 @@ class ActivationFunction:
             if name not in self.parameters:
                 known = f"its parameters: {', '.join(self.parameters)}" if self.parameters else "it has none"
                 raise ArgumentError(f"{self.name} has no parameter {name!r}", do=known)
-            if _is_number(value):
+            if is_weak(value):
                 numbers[name] = value
             else:
                 learned[name] = _tensor(value, name, None)
-        names = tuple(learned)
+        names, given = tuple(learned), [*tensors, *learned.values()]
         if numbers:
-            return _Bound(self, names, numbers), [*tensors, *learned.values()]
-        bound = self._bound.get(names) or self._bound.setdefault(names, _Bound(self, names, {}))
-        return bound, [*tensors, *learned.values()]
+            return _Bound(self, names, numbers), given
+        return self._bound.get(names) or self._bound.setdefault(names, _Bound(self, names, {})), given
 
     def get_config(self) -> dict[str, Any]:
         """What Keras writes of a function that is some layer's ``activation``. Raises ArgumentError: see Layer."""
@@ -162,8 +162,7 @@ class _Bound:
 
     def __init__(self, function: ActivationFunction, names: tuple[str, ...], numbers: Mapping[str, float]) -> None:
         self.function, self.kernel, self.names, self.numbers = function, function.kernel, names, numbers
-        self.count = len(function.inputs)
-        self.variables = (*function.inputs, *names)
+        self.count, self.variables = len(function.inputs), (*function.inputs, *names)
         variants = {"forward": self._forward, "backward": self._backward, "double_backward": self._double_backward}
         self.recorded = {variant: tf.custom_gradient(f) for variant, f in variants.items()}
 
@@ -308,7 +307,7 @@ def _tensor(value: Any, name: str, like: Any) -> Any:
         what = f"{name} is a {type(value).__name__}; a dense tensor is needed"
         raise DTypeError(what, do=f"{_DENSE[type(value)]}, or pass the values of {name}")
     try:
-        tensor = tf.convert_to_tensor(value, dtype=like if _is_number(value) else None)
+        tensor = tf.convert_to_tensor(value, dtype=like if is_weak(value) else None)
     except (TypeError, ValueError) as fault:
         is_symbolic = isinstance(value, tf.keras.KerasTensor)
         fix = f"act_tf.Layer(...)({name})" if is_symbolic else f"tf.convert_to_tensor({name}, tf.float32)"
@@ -318,10 +317,6 @@ def _tensor(value: Any, name: str, like: Any) -> Any:
         what = f"{name} holds {tensor.dtype.name}; an activation takes float64, float32, float16 or bfloat16"
         raise DTypeError(what, do=fix)
     return tensor
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_zero(tensor: Any) -> bool:
@@ -359,8 +354,8 @@ class Layer(tf.keras.layers.Layer):
             raise ArgumentError(f"Keras runs on {backend} here", do='set KERAS_BACKEND="tensorflow" before its import')
         super().__init__(**options)
         self.supports_jit = False
-        is_made = isinstance(source, ActivationFunction)
-        self.function = source if is_made else function(source, inputs=inputs, parameters=parameters)
+        made = source if isinstance(source, ActivationFunction) else None
+        self.function = made or function(source, inputs=inputs, parameters=parameters)
         names = list(self.function.parameters)
         self.learnable = names if learnable is True else [] if learnable is False else list(learnable)
         if unknown := set(self.learnable) - set(names):
