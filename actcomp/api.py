@@ -161,13 +161,13 @@ def image(
         from dataclasses import replace
 
         from .calculus import image as study
-        from .calculus.adversary import at_defaults
-        from .calculus.parametric import symbolic_hull
+        from .calculus.adversary import at_defaults, defaults_of
+        from .calculus.parametric import hull_to_tell
 
         expression, x = at_defaults(given)
         found = study.image(expression, x, given.name, ends)
-        symbols = [p.symbol for p in given.parameters]
-        symbolic = symbolic_hull(given.expression, x, symbols) if symbols and ends is None else None
+        defaults = defaults_of(given)
+        symbolic = hull_to_tell(given.expression, x, defaults) if defaults and ends is None else None
         return replace(found, symbolic=symbolic, parameters={p.name: float(p.default) for p in given.parameters})
 
     result: DerivativeImage = kept("image", given, {"window": ends}, make)

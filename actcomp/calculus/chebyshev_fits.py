@@ -267,7 +267,9 @@ def _units(powers: Sequence[Any], radius: Fraction, nearest: Fraction) -> list[f
 
 
 def _sizes(powers: Sequence[float]) -> list[float]:
-    """Magnitudes of the series at -1, 0 and 1."""
+    """Magnitudes of the series at -1, 0 and 1. Raises TooWide where it overflows."""
+    if not all(map(math.isfinite, powers)):
+        raise TooWide
     even, odd = math.fsum(powers[::2]), math.fsum(powers[1::2])
     return [abs(even - odd), abs(powers[0]), abs(even + odd)]
 

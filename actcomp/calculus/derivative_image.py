@@ -63,7 +63,12 @@ class Monotone:
 
 @dataclass(frozen=True)
 class DerivativeImage:
-    """What :func:`image` found; see there. ``known_sum``: m + M where it is known from elsewhere."""
+    """What :func:`image` found; see there.
+
+    ``symbolic``: the hull in the parameters where it closes, its numbers exact or Floats of 30 digits; it holds for all
+    parameters of which those that scale the input are not 0, and ``parameters`` are the defaults. ``known_sum``: m + M
+    where it is known from elsewhere.
+    """
 
     name: str
     infimum: Extremum

@@ -16,6 +16,7 @@ import sympy as sp
 from flint import arb
 
 from .. import functions as fn
+from ..certified import certified
 from ..errors import UndecidedImage, UnsupportedExpression
 from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved
@@ -29,9 +30,11 @@ from .places import PRECISION, Place, place
 from .roots import Identical, Pole, zeros
 from .stabilise import stabilise
 from .tails import Unexpandable, expand
+from .undefined import objection
 
 # The longest that the search for a proof may take.
 LIMIT_S = 15.0
+_OBJECTION_S = 3.0
 # The widest enclosure that an extremum may have.
 _WIDEST = arb("1e-12")
 
@@ -45,10 +48,9 @@ def image(f: sp.Expr, x: sp.Symbol, name: str = "f", window: tuple[Any, Any] | N
         with limited(LIMIT_S):
             return _Study(stabilise(f), x, name, window).image()
     except (OutsideDomain, Singular, Pole) as fault:
-        raise UnsupportedExpression(
-            f"{name[:80]}: {getattr(fault, 'what', 'the derivative has a pole inside the line')}",
-            do="an activation must be real and finite at every real input; restrict the formula",
-        ) from fault
+        with limited(_OBJECTION_S):
+            what, do = objection(f, x)
+        raise UnsupportedExpression(f"the derivative of {name[:80]} has no image: {what}", do=do) from fault
     except Identical as fault:
         raise UndecidedImage(f"{name[:80]} vanishes where it should not", do="simplify the formula") from fault
 
@@ -309,7 +311,7 @@ def _same(a: Place, b: Place) -> bool:
 def _substituted(g: sp.Expr, x: sp.Symbol, number: sp.Expr) -> Place | None:
     """g at an exact number, exact where it stays short."""
     value = fn.expand_definitions(g).subs(x, number)
-    if value.has(sp.nan, sp.zoo, sp.oo) or value.count_ops() > 60 or _enormous(value):
+    if value.has(sp.nan, sp.zoo, sp.oo, certified) or value.count_ops() > 60 or _enormous(value):
         return None
     if not value.is_number or not value.is_comparable:
         return None

@@ -6,6 +6,7 @@ factor in the parameters times a function of x alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sympy as sp
@@ -18,12 +19,30 @@ from .pieces import pieces
 from .roots import Identical, Pole
 from .stabilise import stabilise
 
+_DIGITS = 30
 
-def symbolic_hull(f: sp.Expr, x: sp.Symbol, parameters: list[sp.Symbol]) -> tuple[sp.Expr, sp.Expr] | None:
-    """(infimum, supremum) of f' in the parameters, or None where it does not close. A scaling parameter is not 0."""
+
+def hull_to_tell(f: sp.Expr, x: sp.Symbol, defaults: Mapping[sp.Symbol, sp.Expr]) -> tuple[sp.Expr, sp.Expr] | None:
+    """The symbolic hull near the defaults; exact numbers as they are, others as Floats of 30 digits."""
+    at_zero = [parameter for parameter, default in defaults.items() if default == 0]
+    hull = symbolic_hull(f, x, list(defaults), at_zero)
+    if hull is None:
+        return None
+    long = {r for end in hull for r in end.atoms(sp.Rational) if r.q > 10**12 and not f.has(r)}
+    infimum, supremum = (end.xreplace({r: sp.Float(r, _DIGITS) for r in long}) for end in hull)
+    return infimum, supremum
+
+
+def symbolic_hull(
+    f: sp.Expr, x: sp.Symbol, parameters: list[sp.Symbol], at_zero: Sequence[sp.Symbol] = ()
+) -> tuple[sp.Expr, sp.Expr] | None:
+    """(infimum, supremum) of f' in the parameters, or None where it does not close.
+
+    A parameter that scales the input is not 0: those that are stand in ``at_zero``, and then it does not close.
+    """
     slope = differentiate(f, x)
     try:
-        return _scaled(slope, x, parameters) or _piecewise(slope, x, parameters)
+        return _scaled(slope, x, parameters, at_zero) or _piecewise(slope, x, parameters)
     except (ActcompError, OutsideDomain, Singular, Identical, Pole):
         return None
 
@@ -33,8 +52,10 @@ def _hull(g: sp.Expr, x: sp.Symbol, low: Any = -sp.oo, high: Any = sp.oo) -> tup
     return infimum.value, supremum.value
 
 
-def _scaled(slope: sp.Expr, x: sp.Symbol, parameters: list[sp.Symbol]) -> tuple[sp.Expr, sp.Expr] | None:
-    for parameter in parameters:
+def _scaled(
+    slope: sp.Expr, x: sp.Symbol, parameters: list[sp.Symbol], at_zero: Sequence[sp.Symbol]
+) -> tuple[sp.Expr, sp.Expr] | None:
+    for parameter in (one for one in parameters if one not in at_zero):
         plain = stabilise(sp.expand_mul(slope.xreplace({x: x / parameter})))
         if parameter in slope.free_symbols and not plain.has(*parameters):
             return _hull(plain, x)

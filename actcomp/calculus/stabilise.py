@@ -58,6 +58,14 @@ def _one_plus_exp(node: Any) -> Any:
     return None
 
 
+def function_of_zero(node: fn.RealFunction) -> Any:
+    """g(0) where it is rational, as parameters and branches leave it behind."""
+    if node.args != (sp.Integer(0),):
+        return None
+    value = fn.expand_definitions(node)
+    return value if value.is_Rational else None
+
+
 def reciprocal_of_one_plus_exp(node: sp.Pow) -> Any:
     """(1 + exp(u))**-n = sigmoid(-u)**n."""
     u = _one_plus_exp(node.base)
@@ -327,6 +335,7 @@ def common_factor(node: sp.Add) -> Any:
 
 
 RULES: tuple[tuple[type, Rule], ...] = (
+    (fn.RealFunction, function_of_zero),
     (sp.Pow, reciprocal_of_one_plus_exp),
     (sp.Mul, exp_times_sigmoid),
     (sp.Mul, tanh_by_exponentials),

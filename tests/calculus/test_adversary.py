@@ -330,7 +330,7 @@ def test_rules_of_the_user_take_two_arguments():
 
 
 def test_what_does_not_close_is_certified():
-    for formula in ("x + tanh(x)/2", "erf(x)", "x + exp(-x**2)/2"):
+    for formula in ("x + tanh(x)/2", "erf(x)", "x + exp(-x**2)/2", "x + sqrt(x**2 + 1/4)"):
         star = ac.adversary(formula, rule="reciprocal")
         assert star.label == "certified" and 0 < star.distance <= Fraction(1, 10**9)
         assert require_rule(ac.activation(formula), star) > 100

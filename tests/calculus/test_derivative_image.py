@@ -67,10 +67,34 @@ def test_unbounded_images_say_so():
         assert (float(found.infimum), float(found.supremum)) == ends and not found.bounded
 
 
-@pytest.mark.parametrize("formula", ["log(x)", "1/x", "1/(x**2 - 2)", "sqrt(x)"])
-def test_poles_are_refused(formula):
-    with pytest.raises(ac.UnsupportedExpression, match="do:"):
+@pytest.mark.parametrize(
+    ("formula", "word"),
+    [
+        ("log(x)", "no real value at x = -"), ("sqrt(x)", "no real value at x = -"),
+        ("sqrt(1 - x**2)", "no real value at x ="), ("1/x", "pole at x = 0"), ("1/(x**2 - 1)", "pole at x = -1"),
+        ("1/(x**2 - 2)", r"pole at x = -sqrt\(2\)"), ("log(abs(x))", "pole at x = 0"),
+        ("sin(x)/x", "no value at x = 0, only a limit, 1"), ("expm1(x)/x", "no value at x = 0, only a limit, 1"),
+        ("1/(x**3 - x - 1)", "no value at x = 1.3247"),
+    ],
+)  # fmt: skip
+def test_undefined_places_are_told(formula, word):
+    with pytest.raises(ac.UnsupportedExpression, match=f"(?s){word}.*do:"):
         of(formula)
+
+
+def test_numbers_of_the_symbolic_hull():
+    low, high = of("swish").symbolic
+    assert isinstance(low, sp.Float) and abs(low + high - 1) < 1e-28
+    flat = ac.image("swish", parameters={"beta": 0.0})
+    assert flat.symbolic is None and flat.infimum.exact == flat.limits[0] == sp.Rational(1, 2)
+    assert of("snake").symbolic == (0, 2)
+
+
+def test_tables_are_no_exact_numbers():
+    star = ac.adversary("snake", rule="inverse")
+    assert ac.image(star).infimum.exact is None
+    assert {str(p.name) for p in ac.adversary(star).tables} == {"inverse_snake"}
+    assert all(number.is_Rational for number in ac.adversary(star).constants.values())
 
 
 def test_periods():

@@ -18,6 +18,7 @@ y = sp.Symbol("y", real=True)
 # rule name -> spellings that it must change
 SPELLINGS = {
     "reciprocal_of_one_plus_exp": [1 / (1 + sp.exp(-x)), x * (1 + sp.exp(2 * x)) ** -3],
+    "function_of_zero": [x * fn.sigmoid(sp.Integer(0)), y + fn.Phi(sp.Integer(0)), fn.expm1(x * 0) + x],
     "exp_times_sigmoid": [
         sp.exp(x) / (1 + sp.exp(x)), y * sp.exp(3 * x) / (1 + sp.exp(3 * x)), fn.sigmoid(x) * fn.sigmoid(-x),
     ],

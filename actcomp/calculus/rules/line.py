@@ -47,19 +47,9 @@ def _branches(f: sp.Expr, x: sp.Symbol) -> sp.Expr:
     borders = [part.high.exact for part in parts[:-1]]
     if not all(isinstance(border, sp.Rational) for border in borders):
         return f
-    values = [_folded(part.expression) for part in parts]
+    values = [stabilise(part.expression) for part in parts]
     right_to_left = [(values[k + 1], x > borders[k]) for k in reversed(range(len(borders)))]
     return sp.Piecewise(*right_to_left, (values[0], True))
-
-
-def _folded(f: sp.Expr) -> sp.Expr:
-    """With expm1(0), which min(0, x) leaves behind, as 0."""
-
-    def value(node: sp.Expr) -> sp.Expr:
-        found = fn.expand_definitions(node)
-        return found if found.is_Rational else node
-
-    return f.replace(lambda node: isinstance(node, fn.RealFunction) and node.args == (sp.Integer(0),), value)
 
 
 def _tangent_and_rest(term: sp.Expr, x: sp.Symbol) -> tuple[sp.Expr, sp.Expr]:
