@@ -42,8 +42,7 @@ from .runtime.arrays import is_weak
 __all__ = ["ActivationFunction", "Layer", "function"]
 
 _DTYPES = (tf.float64, tf.float32, tf.float16, tf.bfloat16)
-# The name of the operation, which is what XLA's refusal shows.
-_OPERATION = "actcomp_runs_outside_XLA_use_jit_compile_False"
+_OPERATION = "actcomp_runs_outside_XLA_use_jit_compile_False"  # what XLA's refusal shows
 _DENSE = {
     tf.RaggedTensor: "x.to_tensor()",
     tf.SparseTensor: "tf.sparse.to_dense(x)",
