@@ -91,7 +91,7 @@ LAYERS = {
     ),
     # frameworks: the public API, and what adapters share with it
     "torch": Layer(("", "errors"), outside=("torch",)),
-    "torch.description": Layer(("", "errors", "results")),
+    "torch.description": Layer(("", "errors", "results", "saved")),
     "torch.function": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
     "jax": Layer(
         ("", "errors", "program", "emit", "runtime"), deferred=("jax",), outside=("jax", "numpy")
