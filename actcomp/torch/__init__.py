@@ -5,6 +5,7 @@ import actcomp.torch as act
 mish = act.function("mish")                                    # y = mish(x), with autograd
 swish = act.Module("x*sigmoid(beta*x)", parameters={"beta": 1.0})   # beta is learned
 done = act.replace(model, {nn.SiLU: "silu"})                   # in a model that is there; done.undo()
+plan = act.rewrite(model, rule="inverse")                      # f and f* by turns; plan.undo()
 """
 
 from __future__ import annotations
@@ -18,5 +19,6 @@ from . import ops as _ops  # noqa: F401  (defines torch.ops.actcomp)
 from .function import ActivationFunction, function
 from .module import Module
 from .replacement import Replacement, replace
+from .rewriting import Rewriting, rewrite
 
-__all__ = ["ActivationFunction", "Module", "Replacement", "function", "replace"]
+__all__ = ["ActivationFunction", "Module", "Replacement", "Rewriting", "function", "replace", "rewrite"]
