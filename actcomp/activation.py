@@ -13,7 +13,7 @@ import sympy as sp
 
 from . import functions as fn
 from .errors import ActcompError, ParseError, UnsupportedExpression
-from .language import FUNCTIONS, KNOWN_NODES
+from .language import COMPILED_NODES, FUNCTIONS
 from .parsing import not_real, parse
 
 MAX_OPERATIONS = 1_000
@@ -313,13 +313,12 @@ def _complete(node: sp.Piecewise) -> sp.Piecewise:
 
 
 def _checked(candidate: Activation) -> Activation:
-    allowed = (sp.Symbol, sp.Number, sp.NumberSymbol, sp.Add, sp.Mul, sp.Pow, sp.Piecewise, *KNOWN_NODES)
     operations = 0
     symbols = {*candidate.inputs, *(p.symbol for p in candidate.parameters)}
     for node in sp.preorder_traversal(candidate.expression):
         if isinstance(node, sp.Expr):
             operations += bool(node.args)
-            if not isinstance(node, allowed) or node in (sp.oo, -sp.oo, sp.zoo, sp.nan):
+            if not isinstance(node, COMPILED_NODES) or node in (sp.oo, -sp.oo, sp.zoo, sp.nan):
                 raise UnsupportedExpression(
                     f"{candidate.name[:80]} contains {str(node)[:80]}, which is not part of the language",
                     do="write it with the functions that `python -m actcomp list --functions` names",

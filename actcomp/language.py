@@ -65,6 +65,17 @@ KNOWN_NODES: tuple[type, ...] = (
     sp.erfc,
     fn.RealFunction,
 )
+# All of what they may contain.
+COMPILED_NODES: tuple[type, ...] = (
+    sp.Symbol,
+    sp.Number,
+    sp.NumberSymbol,
+    sp.Add,
+    sp.Mul,
+    sp.Pow,
+    sp.Piecewise,
+    *KNOWN_NODES,
+)
 
 
 def _nest(operation: Callable[[Any, Any], Any], arguments: tuple[Any, ...]) -> Any:

@@ -37,7 +37,7 @@ from .rules import Opposed, Problem, rule_named
 from .rules.line import line_minus
 from .rules.problem import ANCHORS
 from .stabilise import stabilise
-from .tails import dominates, known_tail
+from .tails import dominates, growth_of, known_tail
 
 MODES = ("global", "split")
 # The rules that a refusal may name, and the longest that the trial of one may take.
@@ -222,7 +222,7 @@ def _finished(f: Activation, problem: Problem, opposed: Opposed, rule: str) -> A
     whole = not f.parameters or opposed.mirrored and _holds_for_all(f, x)
     mirror = (f, *form) if form is not None and whole else None
     if mirror is not None:
-        expression = form[0] * f.expression.xreplace({x: form[1] * x})  # type: ignore[index]
+        expression = mirror[1] * f.expression.xreplace({x: mirror[2] * x})
     elif opposed.mirrored and f.parameters:  # the symmetry holds at the defaults alone: keep s a constant
         expression = line_minus(opposed.constants["s"] * x, f.expression, x)
     used = tuple(p for p in f.parameters if p.symbol in expression.free_symbols)
@@ -245,7 +245,7 @@ def _finished(f: Activation, problem: Problem, opposed: Opposed, rule: str) -> A
         defaults={p.name: float(p.default) for p in f.parameters},
         sign_symmetric=None if form is None else f"f*(x) = {_FORMS[form]}",
         reason=_reason(form) if form is not None else _reason_shifted(problem.f, plain, x),
-        growth=(_growth(ends[0]), _growth(ends[1])),
+        growth=(growth_of(ends[0]), growth_of(ends[1])),
         warnings=(*_warnings(ends, before), *_told(proof, jumps_of_f)),
     )
 
@@ -298,10 +298,6 @@ def _sign_form(f: sp.Expr, star: sp.Expr, x: sp.Symbol) -> tuple[int, int] | Non
     return None
 
 
-def _growth(tail: Any) -> str:
-    return "not known" if tail is None else tail.growth()
-
-
 def _warnings(after: list[Any], before: list[Any]) -> tuple[str, ...]:
     """Where |f*| outgrows |f|, of which the faster end counts."""
     if None in after or None in before:
@@ -347,7 +343,7 @@ def _recombined(f: Activation, rule: str, parted: Decomposition, stars: tuple[Ad
         defaults={p.name: float(p.default) for p in f.parameters},
         sign_symmetric=None,
         reason="F* has an input for each term; the terms' signs change one by one, so alternating changes the network.",
-        growth=(_growth(ends[0]), _growth(ends[1])),
+        growth=(growth_of(ends[0]), growth_of(ends[1])),
         warnings=(*_warnings(ends, before), *_told_of_terms(stars)),
         decomposition=parted,
         terms=stars,

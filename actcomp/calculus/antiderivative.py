@@ -18,7 +18,7 @@ from flint import arb
 from .. import functions as fn
 from ..certified import certified
 from ..errors import NoClosedForm
-from ..language import KNOWN_NODES
+from ..language import COMPILED_NODES
 from . import child
 from .ball_nodes import Undecided
 from .balls import BallFunction, OutsideDomain, Singular, Unresolved, evaluate
@@ -39,7 +39,6 @@ class Integrated:
     distance: Any
 
 
-_COMPILED = (sp.Symbol, sp.Number, sp.NumberSymbol, sp.Add, sp.Mul, sp.Pow, sp.Piecewise, *KNOWN_NODES)
 # (power of F, F) -> antiderivative of F(u)**power by u
 _TABLE: dict[tuple[int, type], Callable[[Any], sp.Expr]] = {
     (1, sp.exp): lambda u: sp.exp(u),
@@ -160,7 +159,9 @@ def closed_form(g: sp.Expr, x: sp.Symbol, part: Piece | None = None) -> sp.Expr 
     if candidate is None:
         return None
     candidate = stabilise(candidate)
-    if any(not isinstance(node, _COMPILED) for node in sp.preorder_traversal(candidate) if isinstance(node, sp.Expr)):
+    if any(
+        not isinstance(node, COMPILED_NODES) for node in sp.preorder_traversal(candidate) if isinstance(node, sp.Expr)
+    ):
         return None  # erfi, say, which has no kernel
     return candidate if proved(candidate, g, x, part) and _conditioned(candidate, x, part) else None
 

@@ -29,7 +29,7 @@ from .pieces import LINE, Piece, pieces
 from .places import PRECISION, Place, place
 from .roots import Identical, Pole, zeros
 from .stabilise import stabilise
-from .tails import Unexpandable, expand
+from .tails import Tail, Unexpandable, expand, growth_of
 from .undefined import objection
 
 # The longest that the search for a proof may take.
@@ -98,21 +98,21 @@ class _Study:
 
     def image(self) -> DerivativeImage:
         infimum, supremum = self.hull()
-        ends = [self._tail(self.f, sign) for sign in (-1, 1)]
-        limits = [self._limit(self.slope, sign) for sign in (-1, 1)]
+        left, right = self._tail(self.f, -1), self._tail(self.f, 1)
+        limits = self._limit(self.slope, -1), self._limit(self.slope, 1)
         return DerivativeImage(
             name=self.name,
             infimum=infimum,
             supremum=supremum,
-            limits=(limits[0], limits[1]),
+            limits=limits,
             monotone=tuple(self.monotone),
             zeros=self._zero_set(self.f),
             slope_zeros=self._zero_set(self.slope),
             fixed_points=self._zero_set(self.f - self.x) if self.period is None else None,
             parity=_within(lambda: parity(self.f, self.x)),
             slope_sum=self._slope_sum(limits),
-            asymptotes=tuple(None if end is None else end.asymptote() for end in ends),  # type: ignore[arg-type]
-            growth=tuple("not known" if end is None else end.growth() for end in ends),  # type: ignore[arg-type]
+            asymptotes=(_asymptote(left), _asymptote(right)),
+            growth=(growth_of(left), growth_of(right)),
             period=self.period,
             window=self.window,
         )
@@ -194,7 +194,7 @@ class _Study:
         end = self._tail(g, sign)
         return None if end is None else end.limit()
 
-    def _tail(self, g: sp.Expr, sign: int, x: sp.Symbol | None = None) -> Any:
+    def _tail(self, g: sp.Expr, sign: int, x: sp.Symbol | None = None) -> Tail | None:
         try:
             return expand(g, self.x if x is None else x, sign)
         except Unexpandable as fault:
@@ -261,10 +261,11 @@ class _Study:
             do="state a window: ac.image(f, window=(-10, 10))",
         )
 
-    def _slope_sum(self, limits: list[sp.Expr | None]) -> sp.Expr | None:
+    def _slope_sum(self, limits: tuple[sp.Expr | None, sp.Expr | None]) -> sp.Expr | None:
         candidates = []
-        if all(limit is not None and limit.is_finite for limit in limits):
-            candidates.append(sp.nsimplify(limits[0] + limits[1]))  # type: ignore[operator]
+        left, right = limits
+        if left is not None and right is not None and left.is_finite and right.is_finite:
+            candidates.append(sp.nsimplify(left + right))
         else:
             middle = _substituted(self.slope, self.x, sp.Integer(0))
             if middle is not None and middle.exact is not None:
@@ -300,6 +301,10 @@ class _Study:
             return False
         value = _substituted(g, self.x, border.exact)
         return value is not None and value.exact == 0
+
+
+def _asymptote(end: Tail | None) -> tuple[sp.Expr, sp.Expr] | None:
+    return None if end is None else end.asymptote()
 
 
 def _same(a: Place, b: Place) -> bool:

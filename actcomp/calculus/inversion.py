@@ -92,15 +92,14 @@ def _by_core(h: sp.Expr, y: sp.Expr, x: sp.Symbol, inside: sp.Rational) -> sp.Ex
     cores = _cores(h, x)
     if len(cores) != 1:
         return None
-    core, s = cores.pop(), sp.Dummy("s")
+    core, s, v = cores.pop(), sp.Dummy("s"), sp.Dummy("v", real=True)
     if core == h:
         return None
     numerator, denominator = sp.fraction(sp.together(h.xreplace({core: s})))
     if numerator.has(x) or denominator.has(x):
         return None
-    equation = (
-        sp.Poly(sp.expand(numerator - y * denominator), s) if (numerator - y * denominator).is_polynomial(s) else None
-    )
+    difference = numerator - v * denominator
+    equation = sp.Poly(sp.expand(difference), s) if difference.is_polynomial(s) else None
     if equation is None or equation.degree() not in (1, 2):
         return None
     if equation.degree() == 1:
@@ -112,10 +111,11 @@ def _by_core(h: sp.Expr, y: sp.Expr, x: sp.Symbol, inside: sp.Rational) -> sp.Ex
         root = sp.sqrt(sp.expand(b**2 - 4 * a * c))
         wanted = fn.expand_definitions(core.subs(x, inside))
         value = next(
-            (v for v in _quadratic_roots(a, b, c, root, y, at) if abs(sp.N(v.subs(y, at) - wanted, 30)) < 1e-20), None
+            (u for u in _quadratic_roots(a, b, c, root, v, at) if abs(sp.N(u.subs(v, at) - wanted, 30)) < 1e-20), None
         )
         if value is None:
             return None
+    value = value.xreplace({v: y})
     return value if core == x else _solved(core, value, x, inside)
 
 

@@ -18,7 +18,7 @@ from .expansion import Expansion
 from .monomials import ONE, PRECISION, Monomial, T, Unexpandable, compare, order, sign_of
 from .series import Remainder, Series, hull_beyond, sign_from
 
-__all__ = ["Tail", "Term", "Unexpandable", "dominates", "expand", "known_tail"]
+__all__ = ["Tail", "Term", "Unexpandable", "dominates", "expand", "growth_of", "known_tail"]
 
 _FIRST_START = Fraction(2)
 _MOST_TERMS = 16
@@ -142,6 +142,11 @@ def known_tail(expression: sp.Expr, symbol: sp.Symbol, sign: int) -> Tail | None
         return expand(expression, symbol, sign)
     except Unexpandable:
         return None
+
+
+def growth_of(tail: Tail | None) -> str:
+    """Its growth, in words where there is no expansion."""
+    return "not known" if tail is None else tail.growth()
 
 
 def dominates(a: Tail, b: Tail) -> int:

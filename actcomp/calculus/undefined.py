@@ -28,14 +28,14 @@ def objection(f: sp.Expr, x: sp.Symbol) -> tuple[str, str]:
     for where in _suspects(f, x):
         if isinstance(where.exact, sp.Rational) and _is_defined(f, x, where.exact):
             continue
-        limits = [_limit(f, x, where.exact, side) for side in (-1, 1)]
-        if None in limits or where.exact is None:
+        left, right = (_limit(f, x, where.exact, side) for side in (-1, 1))
+        if left is None or right is None or where.exact is None:
             return f"it has no value at {x} = {where}", "write its value there as a branch of where"
-        if not all(one.is_finite for one in limits):  # type: ignore[union-attr]
+        if not (left.is_finite and right.is_finite):
             return f"it has a pole at {x} = {where}", "an activation is finite at every real input: move the pole away"
-        if limits[0] == limits[1]:
+        if left == right:
             return (
-                f"it has no value at {x} = {where}, only a limit, {limits[0]}",
+                f"it has no value at {x} = {where}, only a limit, {left}",
                 f"write a polynomial for it near there: where(abs({x - where.exact}) < 0.001, POLYNOMIAL, {f})"[:200],
             )
         return f"it jumps at {x} = {where} and has no value there", "write it with where"

@@ -280,6 +280,13 @@ def test_wrong_arguments():
         ac.adversary("glu")
 
 
+def test_inverse_of_a_product():
+    star = ac.adversary("x*(x - 3)", rule="inverse")
+    y = np.array([-0.5, 0.0, 1.0])
+    found = ac.compile(star)(y)
+    assert np.allclose(found * (found - 3), y, rtol=1e-14)
+
+
 def test_epsilon():
     steep = ac.adversary("tanh", rule="inverse", eps=0.01)
     assert ac.compile(steep).backward(np.array([5.0]), np.ones(1))[0] == pytest.approx(100)

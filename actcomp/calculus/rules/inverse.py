@@ -59,10 +59,10 @@ def oppose(problem: Problem) -> Opposed:
     parts = [*_straight(parts[0], x, steepest, -1), *parts, *_straight(parts[-1], x, steepest, 1)]
     final = problem.anchored()
     branches = [(_outer(p.value, x, sign) + final, _outer(p.slope, x, sign) * sign) for p in parts]
-    borders = [p.high for p in parts[:-1]]
+    borders = [p.high for p in parts[:-1] if p.high is not None]
     if sign < 0:
-        branches, borders = branches[::-1], [-border for border in borders[::-1]]  # type: ignore[operator]
-    conditions = [*(x <= b if b is not None and b.is_positive else x < b for b in borders), sp.true]
+        branches, borders = branches[::-1], [-border for border in borders[::-1]]
+    conditions = [*(x <= b if b.is_positive else x < b for b in borders), sp.true]
     expression = _branched([b[0] for b in branches], conditions)
     slope = _branched([b[1] for b in branches], conditions)
     distance = max(p.distance for p in parts)
