@@ -97,7 +97,8 @@ def measure(seeds: int, say: Callable[[str], None]) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    data, begun, rows = digits(), time.perf_counter(), []
+    rows: list[dict[str, Any]] = []
+    data, begun = digits(), time.perf_counter()
     for name, rule in VARIANTS.items():
         runs = {rate: [train(data, rule, rate, seed) for seed in range(seeds)] for rate in RATES}
         means = {rate: statistics.fmean(run["validation"] for run in found) for rate, found in runs.items()}
