@@ -32,7 +32,7 @@ def taking(flow: Flow, nodes: Iterable[Node], signs: tuple[int, int]) -> Taking:
     found = Taking()
     for node in nodes:
         if signs[0] < 0:
-            _after(flow, node, found)
+            _after(flow, node, found, node)
         if signs[1] < 0:
             _before(flow, node, found)
     return found
@@ -53,12 +53,31 @@ def effect(flow: Flow, nodes: Iterable[Node], sign_symmetric: str | None) -> tup
     return "no", "the linear maps around it take up the sign"
 
 
-def _after(flow: Flow, node: Node, found: Taking) -> None:
+def _after(flow: Flow, node: Node, found: Taking, start: Node) -> None:
     if not node.users:
         found.unknown.append(f"what reads {node.name} is not seen")
     for user in node.users:
-        if _takes_sign(flow, user, found, "follows"):
-            _after(flow, user, found)
+        if user.kind == "product":
+            if any(other is not node and _follows(other, start) for other in user.inputs):
+                found.against.append("a product of two that both come from it follows")
+                continue
+            found.passed.append(user)  # (-a) b = -(a b), whatever b is
+            _after(flow, user, found, start)
+        elif _takes_sign(flow, user, found, "follows"):
+            _after(flow, user, found, start)
+
+
+def _follows(node: Node, start: Node) -> bool:
+    """Whether the node's result depends on what ``start`` gave."""
+    seen, waiting = set(), [node]
+    while waiting:
+        one = waiting.pop()
+        if one is start:
+            return True
+        if one not in seen:
+            seen.add(one)
+            waiting += one.inputs
+    return False
 
 
 def _before(flow: Flow, node: Node, found: Taking) -> None:

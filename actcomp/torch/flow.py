@@ -42,6 +42,7 @@ _LINEAR = {"linear", "addmm", "mm", "matmul", *(f"conv{t}{n}d" for t in ("", "_t
 _NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"}
 _SUMS = {"add", "radd", "iadd", "sub", "rsub", "isub", "add_", "sub_"}
 _SCALES = {"mul", "rmul", "imul", "mul_", "div", "truediv", "itruediv", "div_"}
+_PRODUCTS = {"mul", "rmul", "imul", "mul_"}
 _CARRIERS = {"dropout", "dropout1d", "dropout2d", "dropout3d"}
 _EVEN = {
     *_CARRIERS, "flatten", "view", "reshape", "permute", "transpose", "contiguous", "movedim", "swapaxes", "t", "T",
@@ -56,8 +57,8 @@ _EVEN = {
 class Node:
     """One call, with what feeds it and what reads its result.
 
-    ``kind``: "linear", "norm", "even" (commutes with a change of sign), "sum", "max", "site", "input", "output",
-    "elsewhere" (what follows or goes before is not seen), "other". ``name``: in words. ``module``: that has its
+    ``kind``: "linear", "norm", "even" (commutes with a change of sign), "product" (of two), "sum", "max", "site",
+    "input", "output", "elsewhere" (what follows or goes before is not seen), "other". ``name``: in words. ``module``: that has its
     weights. ``weight``: identity of these. ``positions``: results for each weight, per example.
     """
 
@@ -193,7 +194,8 @@ class _Recorder(TorchFunctionMode):
         if site is not None:
             self.ran(site, before, results)
             return
-        node = _node_of_call(str(getattr(func, "__name__", func)), before, len(given), weights)
+        word = func.__self__ if getattr(func, "__name__", "") == "__get__" else func  # of an attribute its own name
+        node = _node_of_call(str(getattr(word, "__name__", word)), before, len(given), weights)
         if node.kind in ("linear", "norm") and weights:
             node.module = self.flow.modules.get(node.weight or 0)
         if node.kind == "linear" and node.module is not None:
@@ -313,8 +315,10 @@ def _node_of_call(name: str, before: Sequence[Node], given: int, weights: Sequen
         return Node("sum" if both else "other", "a residual sum" if both else "the sum with a constant")
     if "max_pool" in bare or bare in ("max", "amax"):
         return Node("max", bare)
-    if bare in _EVEN or bare in _SCALES and len(before) == 1 and given == 1:
+    if bare in _EVEN or bare in _SCALES and len(before) == given == 1:
         return Node("even", bare)
+    if bare in _PRODUCTS and len(before) == given == 2:
+        return Node("product", bare)
     return Node("other", bare)
 
 

@@ -38,7 +38,7 @@ def flips(flow: Flow, nodes: Iterable[Node], sign_symmetric: str | None, path: s
             if offset:
                 found += _there(node.module, "bias")
         for node in taken.passed:
-            if node.name in _JOINING or len(node.inputs) > 1:
+            if node.name in _JOINING or len(node.inputs) > 1 and node.kind != "product":
                 raise ArgumentError(f"{path}: the sign cannot be folded past {node.name}, which joins branches", do=do)
             if node.kind == "norm":
                 if node.module is None and node.name not in _STATELESS:

@@ -20,7 +20,8 @@ class Rewritten(nn.Module):
 
 
 class Opposed(Module, Rewritten):
-    """f* in the place of f, with the scale that keeps the second moment. What f learned, f* learns from there on."""
+    """f* in the place of f, with the scale that keeps the second moment. What f learned, f* learns from there on, where
+    its formula has it."""
 
 
 def scaled(f: ac.Activation, factor: float) -> ac.Activation:
@@ -121,7 +122,7 @@ def present(module: Any, parameters: Mapping[str, float]) -> tuple[dict[str, flo
         for name in parameters:
             held = getattr(module, name, None)
             if isinstance(held, Tensor):
-                values[name] = float(held)
+                values[name] = float(held.detach())
                 learned += [name] * isinstance(held, nn.Parameter)
     return values, tuple(learned)
 

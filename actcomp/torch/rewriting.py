@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import actcomp as ac
 
-from ..errors import ActcompError, ArgumentError
+from ..errors import ActcompError, ArgumentError, NoDecomposition
 from . import effect, flow, folding, layers, lifting
 from .edits import Edits, Elementwise
 from .explanation import Explanation, Row
@@ -133,9 +133,11 @@ def _at(site: Site) -> Iterator[None]:
     """Errors of the mathematics, with the site that they are about."""
     try:
         yield
+    except NoDecomposition as fault:
+        fix = 'leave the site out with sites=, or pass cut="parts" or another, or mode="global"'
+        raise NoDecomposition(f"{site.path}: {fault.what}", do=fix) from fault
     except ActcompError as fault:
-        fault.args = (f"{site.path}: {fault.args[0]}",)
-        raise
+        raise type(fault)(f"{site.path}: {fault.what}", do=fault.do) from fault
 
 
 def _planned(site: Site, layer: int, options: _Options) -> _Plan:
@@ -309,6 +311,8 @@ class _Work:
         word, why = _effect(plan, self.seen)
         notes = [f"runs {site.count} times"] if site.count > 1 else []
         notes += plan.star.warnings if plan.star is not None else ()
+        kept = [p.name for p in there.parameters]
+        notes += [f"{name} is fixed in f*" for name in plan.learned if name not in kept]
         if self.options.fold and plan.star is not None:
             notes.append("signs folded")
         name = site.name or plan.f.name
