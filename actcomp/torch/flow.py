@@ -58,8 +58,8 @@ class Node:
     """One call, with what feeds it and what reads its result.
 
     ``kind``: "linear", "norm", "even" (commutes with a change of sign), "product" (of two), "sum", "max", "site",
-    "input", "output", "elsewhere" (what follows or goes before is not seen), "other". ``name``: in words. ``module``: that has its
-    weights. ``weight``: identity of these. ``positions``: results for each weight, per example.
+    "input", "output", "elsewhere" (what follows or goes before is not seen), "other". ``name``: in words. ``module``:
+    that has its weights. ``weight``: identity of these. ``positions``: results for each weight, in the run.
     """
 
     kind: str
