@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 import actcomp as ac
 
@@ -134,7 +134,7 @@ def _at(site: Site) -> Iterator[None]:
     try:
         yield
     except NoDecomposition as fault:
-        fix = 'leave the site out with sites=, or pass cut="parts" or another, or mode="global"'
+        fix = 'leave the site out with sites=, or pass another cut=, or mode="global"'
         raise NoDecomposition(f"{site.path}: {fault.what}", do=fix) from fault
     except ActcompError as fault:
         raise type(fault)(f"{site.path}: {fault.what}", do=fault.do) from fault
@@ -185,7 +185,7 @@ def _diagonal(f: ac.Activation) -> ac.Activation:
 def _effect(plan: _Plan, seen: Flow) -> tuple[str, str]:
     if plan.new is None:
         return "no", "f stays"
-    if plan.form == "F":
+    if plan.form in ("F", "F*"):
         return "yes", "siblings learn on their own"
     assert plan.star is not None
     return effect.effect(seen, seen.of[plan.site], plan.star.sign_symmetric)
@@ -234,7 +234,7 @@ class _Work:
     flops: dict[Site, int] = field(default_factory=dict)
 
     def done(self) -> Rewriting:
-        flips: list[Tensor] = []
+        flips: list[folding.Flip] = []
         puts = self.global_puts() if self.options.mode == "global" else self.lifted_puts()
         if self.options.fold:
             for plan in self.plans:
@@ -352,7 +352,8 @@ class Rewriting:
     """What :func:`rewrite` did, and the way back. ``model``, ``rule``, ``mode``."""
 
     def __init__(
-        self, model: nn.Module, rule: str, mode: str, explanation: Explanation, edits: Edits, flips: list[Tensor],
+        self, model: nn.Module, rule: str, mode: str, explanation: Explanation, edits: Edits,
+        flips: list[folding.Flip],
         blends: list[layers.Blended], steps: int | None,
     ) -> None:  # fmt: skip
         self.model, self.rule, self.mode = model, rule, mode

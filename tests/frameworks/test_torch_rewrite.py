@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import math
+import pathlib
 import pickle
 import warnings
 
@@ -20,6 +22,15 @@ import actcomp.torch as act  # noqa: E402
 from actcomp.errors import ArgumentError, NotMonotone  # noqa: E402
 
 X = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The networks are small: threads that wait for each other would take most of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def chain(activation=nn.Sigmoid, hidden=4, width=16, between=()) -> nn.Sequential:
@@ -380,6 +391,7 @@ def test_folding_keeps_every_bit(model, x, rule, start):
     assert torch.equal(made(x), y)
     assert any(not torch.equal(a, b) for a, b in zip(state.values(), made.state_dict().values(), strict=False))
     assert "signs folded" in str(plan.explain())
+    made.double().float()
     plan.undo()
     assert all(torch.equal(value, state[key]) for key, value in made.state_dict().items())
     assert torch.equal(made(x), y)
@@ -502,6 +514,14 @@ def test_example_leaves_no_trace():
     assert not model._forward_hooks and not model.act1._forward_hooks
 
 
+def test_an_example_that_fails_changes_nothing():
+    model = Calls()
+    before = modules_of(model)
+    with pytest.raises(RuntimeError):
+        act.rewrite(model, example=torch.randn(2, 3))
+    assert modules_of(model) == before and vars(model).keys() == vars(Calls()).keys()
+
+
 def test_models_of_transformers():
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     torch.manual_seed(0)
@@ -605,3 +625,13 @@ def test_undo_after_another_change():
     model[3] = nn.ReLU()
     with pytest.raises(ArgumentError, match="3 has been changed since"):
         plan.undo()
+
+
+def test_the_example_learns(monkeypatch):
+    pytest.importorskip("sklearn", reason="scikit-learn, which has the digits, is not installed")
+    folder = pathlib.Path(__file__).parents[2] / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    example = importlib.import_module("deep_sigmoid")
+    data = example.digits()
+    plain, rewritten = (example.train(data, rule, 3e-3, seed=1)["curve"][-1] for rule in (None, "inverse"))
+    assert rewritten > 0.9 and rewritten > plain + 0.1
