@@ -42,7 +42,7 @@ from .tails import dominates, growth_of, known_tail
 MODES = ("global", "split")
 # The rules that a refusal may name, and the longest that the trial of one may take.
 _ADVISED = ("inverse", "reciprocal", "reflect", "negate")
-_TRIAL_S = 10.0
+_TRIAL_S = 60.0
 # Rules by which f* jumps where f does; the others integrate.
 _KEEPING_JUMPS = ("reflect", "negate")
 # (outer sign, inner sign) -> how f*(x) is written with f

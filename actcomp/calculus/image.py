@@ -154,7 +154,7 @@ class _Study:
                 raise self._oscillates()
             return _Candidate(place(limit), border, not g.has(self.x))
         value = self._value(g, border, part)
-        attained = not at_end or not g.has(self.x) or self._taken(border, value)
+        attained = not at_end or not g.has(self.x) or self._taken(border, g)
         return _Candidate(value, border, attained)
 
     def _value(self, g: sp.Expr, border: Place, part: Piece) -> Place:
@@ -162,7 +162,7 @@ class _Study:
             return place(g)
         if border.exact is not None:
             exact = _substituted(g, self.x, border.exact)
-            if exact is not None:
+            if exact is not None and not exact.expression().has(certified):  # a table at a point is no exact number
                 return exact
         try:
             ball = BallFunction(g, [self.x]).series([border.ball], [1], 1, 2 * PRECISION)[0]
@@ -183,12 +183,12 @@ class _Study:
                 return place(limit)
         raise UndecidedImage(f"{self.name[:80]}: f' near {border} is not known", do="simplify the formula")
 
-    def _taken(self, border: Place, value: Place) -> bool:
-        """Whether f' itself, by its convention at kinks, has the value at the border."""
+    def _taken(self, border: Place, g: sp.Expr) -> bool:
+        """Whether f' itself, by its convention at kinks, has the value of g at the border."""
         if border.exact is None:
             return False
-        own = _substituted(self.slope, self.x, border.exact)
-        return own is not None and own.exact is not None and own.exact == value.exact
+        own, value = (_substituted(one, self.x, border.exact) for one in (self.slope, g))
+        return own is not None and value is not None and own.exact is not None and own.exact == value.exact
 
     def _limit(self, g: sp.Expr, sign: int) -> sp.Expr | None:
         end = self._tail(g, sign)
@@ -316,7 +316,7 @@ def _same(a: Place, b: Place) -> bool:
 def _substituted(g: sp.Expr, x: sp.Symbol, number: sp.Expr) -> Place | None:
     """g at an exact number, exact where it stays short."""
     value = fn.expand_definitions(g).subs(x, number)
-    if value.has(sp.nan, sp.zoo, sp.oo, certified) or value.count_ops() > 60 or _enormous(value):
+    if value.has(sp.nan, sp.zoo, sp.oo) or value.count_ops() > 60 or _enormous(value):
         return None
     if not value.is_number or not value.is_comparable:
         return None
