@@ -1,8 +1,8 @@
 """Text that says which activation is meant, for operators, graphs and files: the same in every process where it can be.
 
-The text is JSON: a catalog name; what saved.py makes of a formula or an adversary; a derivative of another description;
-or, where none of these gives the activation back exactly, the digest of what it is, which a process knows once it has
-made the same activation itself.
+The text is JSON: a catalog name; what saved.py makes of a formula or an adversary; a multiple or a derivative of
+another description; or, where none of these gives the activation back exactly, the digest of what it is, which a
+process knows once it has made the same activation itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from fractions import Fraction
 from typing import Any
 
 import actcomp as ac
@@ -21,12 +22,27 @@ from ..results import identity_of
 # A rule of the user's own may mean something else in another process.
 _RULES = ("reflect", "reciprocal", "inverse", "negate")
 _by_digest: dict[str, ac.Activation] = {}
+_multiples: dict[str, tuple[ac.Activation, float]] = {}
+
+
+def scaled(f: ac.Activation, factor: float) -> ac.Activation:
+    """factor * f, one kernel. This process describes it by f, whatever f is."""
+    if factor == 1:
+        return f
+    made = ac.Activation(
+        Fraction(repr(factor)) * f.expression, f.inputs, f.parameters, f"{factor:.6g}*({f.name})", f.domain
+    )
+    _multiples[_identity(made)] = (f, factor)
+    return made
 
 
 def describe(f: ac.Activation) -> str:
     """The shortest description of f that ``activation_of`` turns into the same activation, with the same bits."""
     if f.name in ac.CATALOG and _identity(ac.activation(f.name)) == _identity(f):
         return json.dumps(f.name)
+    if _identity(f) in _multiples:
+        original, factor = _multiples[_identity(f)]
+        return json.dumps({"scaled": json.loads(describe(original)), "by": factor})
     if vars(f).get("rule", _RULES[0]) in _RULES:
         try:
             plain = saved.told(f, {})
@@ -64,6 +80,8 @@ def activation_of(text: str) -> ac.Activation:
 def _read(told: Any) -> ac.Activation:
     if isinstance(told, str):
         return ac.activation(told)
+    if "scaled" in told:
+        return scaled(_read(told["scaled"]), told["by"])
     if "derivative" in told:
         return _read(told["derivative"]).derivative(*told["by"])
     if "promoted" in told:

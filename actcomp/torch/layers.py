@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-import actcomp as ac
 
 from .module import Module
 
@@ -22,14 +19,6 @@ class Rewritten(nn.Module):
 class Opposed(Module, Rewritten):
     """f* in the place of f, with the scale that keeps the second moment. What f learned, f* learns from there on, where
     its formula has it."""
-
-
-def scaled(f: ac.Activation, factor: float) -> ac.Activation:
-    """factor * f, one kernel."""
-    if factor == 1:
-        return f
-    expression = Fraction(repr(factor)) * f.expression
-    return ac.Activation(expression, f.inputs, f.parameters, f"{factor:.6g}*({f.name})", f.domain)
 
 
 class Blended(Rewritten):

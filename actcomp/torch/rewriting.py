@@ -15,6 +15,7 @@ import actcomp as ac
 
 from ..errors import ActcompError, ArgumentError, NoDecomposition
 from . import effect, flow, folding, layers, lifting
+from .description import scaled
 from .edits import Edits, Elementwise
 from .explanation import Explanation, Row
 from .flow import Flow
@@ -161,7 +162,7 @@ def _planned(site: Site, layer: int, options: _Options) -> _Plan:
         )  # fmt: skip
         # f* of changed signs has the moments of f
         gain = _gain(f, star) if options.gains and star.sign_symmetric is None else 1.0
-        new = layers.scaled(star, gain)
+        new = scaled(star, gain)
     return _Plan(site, layer, f, "F*" if lifted else "f*", new, gate if lifted else f, star, gain, learned)
 
 

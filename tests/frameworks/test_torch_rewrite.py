@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: E402
 import actcomp as ac  # noqa: E402
 import actcomp.torch as act  # noqa: E402
 from actcomp.errors import ArgumentError, NotMonotone  # noqa: E402
+from actcomp.torch import description  # noqa: E402
 
 X = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
 
@@ -635,3 +636,11 @@ def test_the_example_learns(monkeypatch):
     data = example.digits()
     plain, rewritten = (example.train(data, rule, 3e-3, seed=1)["curve"][-1] for rule in (None, "inverse"))
     assert rewritten > 0.9 and rewritten > plain + 0.1
+
+
+def test_a_scaled_adversary_is_known_in_other_processes():
+    model = chain(nn.SiLU)
+    act.rewrite(model)
+    function = model[3].function
+    assert "digest" not in function.key and '"rule": "inverse"' in function.key
+    assert description.activation_of(function.key) == function.activation
