@@ -28,9 +28,11 @@ FORWARD_AD = torch.autograd.forward_ad
 transforms = torch._C._are_functorch_transforms_active
 mode_count = torch._C._len_torch_dispatch_stack
 is_traced = torch._C._is_tracing
+is_dynamo = torch.compiler.is_dynamo_compiling  # true in backward too, for compiled autograd
 _unwrap = torch._C._functorch.unwrap_if_dead
 # What autograd.grad(is_grads_batched=True) wraps gradients in; it knows no custom operators.
 _is_batched = torch._C._functorch.is_legacy_batchedtensor
+_is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 
 
 class Reverse(Function):
@@ -50,7 +52,7 @@ class Reverse(Function):
 def _backward(bound: Bound, tensors: tuple[Tensor, ...], dy: Tensor) -> tuple[Tensor, ...]:
     if _is_batched(dy):
         return compose.vjp(bound, tensors, dy)
-    if torch.is_grad_enabled() or transforms():
+    if torch.is_grad_enabled() or needs_operator((dy, *tensors)):
         return gradients(Call(bound, tensors), dy)
     return bound.backward(tensors, dy)
 
@@ -67,7 +69,7 @@ def single(bound: Bound, gradient: Callable[[Tensor, Tensor], Tensor]) -> Callab
 
         @staticmethod
         def backward(ctx: Any, dy: Tensor) -> Tensor:
-            if grad_enabled() or transforms() or _is_batched(dy):
+            if grad_enabled() or transforms() or _is_batched(dy) or is_dynamo():
                 return _backward(bound, ctx.saved_tensors, dy)[0]
             (x,) = ctx.saved_tensors
             return gradient(x, dy)
@@ -100,7 +102,7 @@ def second(
     wanted = dds[: bound.count]
     if fused and all(dd is None for dd in dds[bound.count :]) and any(dd is not None for dd in wanted):
         zeros = [torch.zeros_like(t) if dd is None else dd for dd, t in zip(wanted, tensors, strict=False)]
-        if needs_operator((dy, *tensors)):
+        if needs_operator((dy, *tensors, *zeros)):
             inputs, parameters = Call(bound, tuple(tensors)).for_operator()
             *found, of_dy = torch.ops.actcomp.double_backward(inputs, parameters, dy, zeros, bound.function.key)
             return (*_of(bound, found), of_dy)
@@ -175,8 +177,9 @@ def _alive(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _primals(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Without the tangents of this level of forward mode."""
-    return [FORWARD_AD.unpack_dual(t).primal for t in tensors]
+    """Without the tangents of forward mode. torch has one level of it, 0; forward_ad.unpack_dual asks a variable of
+    Python's for the level, which is not set where a compiled graph entered it."""
+    return [torch._VF._unpack_dual(t, level=0).primal for t in tensors]
 
 
 def _at_one_level(function: type[Function]) -> Any:
@@ -210,7 +213,8 @@ def gradients(call: Call, dy: Tensor) -> tuple[Tensor, ...]:
 
 
 def needs_operator(tensors: Sequence[Tensor]) -> bool:
-    """Whether something looks on that sees operators alone, or a tensor has no memory of the CPU."""
-    if FORWARD_AD._current_level >= 0 or transforms() or mode_count() or is_traced():
+    """Whether something looks on that sees operators alone, or a tensor is not simply memory of the CPU: torch itself
+    resolves lazy negation and takes off the wrappers of transforms that have ended, before an operator is reached."""
+    if FORWARD_AD._current_level >= 0 or transforms() or mode_count() or is_traced() or is_dynamo():
         return True
-    return not all(type(t) in PLAIN and t.is_cpu for t in tensors)
+    return not all(type(t) in PLAIN and t.is_cpu and not t.is_neg() and not _is_wrapped(t) for t in tensors)

@@ -15,12 +15,10 @@ from ..errors import ArgumentError
 from ..runtime.tensorcall import TensorEntry
 from . import arguments, autograd, description
 from .arguments import DTYPES, Bound, Call
-from .autograd import FORWARD_AD, PLAIN, is_traced, mode_count, needs_operator, transforms
+from .autograd import FORWARD_AD, PLAIN, is_dynamo, is_traced, mode_count, needs_operator, transforms
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_dynamo = torch.compiler.is_dynamo_compiling
 
 
 def function(
@@ -128,7 +126,7 @@ class ActivationFunction:
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Tensor:
         """f(inputs), elementwise; keywords are parameters."""
-        if _dynamo():
+        if is_dynamo():
             tensors, settings = arguments.for_operator(self, inputs, parameters)
             return torch.ops.actcomp.forward(tensors, settings, self.key)
         if mode_count() or is_traced() or transforms() or FORWARD_AD._current_level >= 0:
@@ -168,6 +166,8 @@ class ActivationFunction:
 
     def _first_gradient(self, x: Tensor, dy: Tensor) -> Tensor:
         """The first gradients of a dtype, and those of tensors that are not plain."""
+        if needs_operator((x, dy)):
+            return autograd.gradients(Call(self.plain, (x,)), dy)[0]
         self._shorten(x.dtype)
         return self.kernel.input_gradients(x, dy)
 

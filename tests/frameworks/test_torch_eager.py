@@ -16,6 +16,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 
 from torch._subclasses import FakeTensorMode  # noqa: E402
 from torch.autograd.graph import saved_tensors_hooks  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_map  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import actcomp as ac  # noqa: E402
@@ -153,6 +155,72 @@ def test_autocast():
     with pytest.raises(ac.DTypeError, match=r"do: b\.to\(torch.bfloat16\)"):
         swiglu(h, x)
     assert layer.weight.grad is not None
+
+
+def test_lazy_negation_is_resolved():
+    z = torch.randn(5, dtype=torch.complex64, requires_grad=True)
+    found = []
+    for f in (mish, torch.nn.functional.mish):
+        y = f(z.conj().imag)
+        found += torch.autograd.grad(torch.complex(torch.zeros(5), y).conj().imag.sum(), z)
+    torch.testing.assert_close(*found)
+    b = torch.tensor(1.0 + 2.0j).conj().imag
+    assert torch.equal(swish(z.detach().imag, beta=b), swish(z.detach().imag, beta=-2.0))
+
+
+def test_tensors_that_outlive_their_transform():
+    kept = []
+    torch.func.grad(lambda x: (kept.append(x), x.sum())[1])(torch.linspace(-2, 2, 5))
+    (x,) = kept
+    plain = torch.linspace(-2, 2, 5)
+    assert torch.equal(mish(x), mish(plain)) and torch.equal(swish(x, beta=x[0]), swish(plain, beta=-2.0))
+
+
+class Boxed(torch.Tensor):
+    """A tensor without memory of its own, which dispatches for itself."""
+
+    @staticmethod
+    def __new__(cls, inside):
+        return torch.Tensor._make_wrapper_subclass(cls, inside.shape, dtype=inside.dtype, strides=inside.stride())
+
+    def __init__(self, inside):
+        self.inside = inside
+
+    @classmethod
+    def __torch_dispatch__(cls, operator, types, arguments=(), keywords=None):
+        opened = tree_map(lambda v: v.inside if isinstance(v, Boxed) else v, (arguments, keywords or {}))
+        result = operator(*opened[0], **opened[1])
+        return tree_map(lambda v: cls(v) if isinstance(v, torch.Tensor) else v, result)
+
+
+class Log(TorchDispatchMode):
+    """Lists the operators of actcomp that run."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
+        if operator.namespace == "actcomp":
+            self.seen.append(operator._opname)
+        return operator(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("f", [mish, lambda x: swish(x, beta=torch.tensor(1.5, requires_grad=True))])
+def test_what_dispatches_for_itself_meets_operators(f):
+    x = torch.randn(4, requires_grad=True)
+    inside = torch.randn(4)
+    (expected,) = torch.autograd.grad(f(x), x, inside)
+    (dx,) = torch.autograd.grad((f(x) * Boxed(inside)).sum(), x)
+    assert torch.equal(dx.inside, expected)
+    assert type(f(Boxed(inside))) is Boxed
+    (dx,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)
+    (ddx,) = torch.autograd.grad(dx, x, inside, retain_graph=True)
+    assert torch.equal(torch.autograd.grad(dx, x, Boxed(inside))[0].inside, ddx)
+    y = f(x)
+    with Log() as log:
+        y.sum().backward()
+    assert log.seen == ["backward"]
 
 
 def test_numbers_beside_tensors():

@@ -139,6 +139,30 @@ def test_compile_layouts_autocast_and_transforms(compiled):
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
+@pytest.mark.slow
+def test_compile_forward_mode(compiled):
+    """There the level of forward mode is known to torch alone, not to torch.autograd.forward_ad."""
+    x, beta = torch.randn(3), torch.tensor(1.2)
+    curve = lambda v: hessian(lambda w: swish(w, beta=beta).sum())(v)  # noqa: E731
+    torch.testing.assert_close(torch.compile(curve, fullgraph=True, backend="aot_eager")(x), curve(x))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_autograd(compiled):
+    x, beta = torch.randn(4, requires_grad=True), torch.tensor(1.2, requires_grad=True)
+    with torch._dynamo.config.patch(compiled_autograd=True):
+
+        @torch.compile(backend="eager")
+        def step():
+            (mish(x).sum() + swish(x, beta=beta).sum()).backward()
+
+        step()
+    found = x.grad.clone(), beta.grad.clone()
+    expected = torch.autograd.grad(mish(x).sum() + swish(x, beta=beta).sum(), (x, beta))
+    torch.testing.assert_close(found, expected)
+
+
 # torch.export and tracing ---------------------------------------------------------------------------------------------
 
 LOADS = """
