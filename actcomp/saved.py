@@ -20,6 +20,8 @@ def told(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     own = vars(f)
     if "rule" in own:  # an adversary
         plain = {"source": told(own["original"], {}), "rule": own["rule"], "mode": own["mode"]}
+        if own["decomposition"] is not None:
+            plain["cut"] = own["decomposition"].cut
     else:
         parameters = {p.name: p for p in f.parameters}
         inputs = [str(symbol) for symbol in f.inputs]

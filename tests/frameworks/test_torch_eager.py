@@ -238,6 +238,12 @@ def test_what_it_is():
     assert pickle.loads(pickle.dumps(act.function(star))) is act.function(star)
 
 
+@pytest.mark.parametrize("cut", ["product", "parts", "occurrences", None])
+def test_a_split_adversary_is_described_in_full(cut):
+    star = ac.adversary("silu", rule="inverse", mode="split", cut=cut)
+    assert "digest" not in act.function(star).key
+
+
 def test_many_threads():
     x = torch.randn(20_000, requires_grad=True)
     expected = torch.autograd.grad(mish(x).sum(), x)[0]
