@@ -134,7 +134,8 @@ class ActivationFunction:
             values.append(value)
             if jnp.ndim(value):
                 channels.add(info.name)
-        return run(Operation(self._subject, "forward", ("y",), frozenset(channels)), *_varying_alike(values))[0]
+        operation = Operation(self._subject, "forward", ("y",), frozenset(channels))
+        return run(operation, *_cut_alike(_varying_alike(values)))[0]
 
     def _require_mapping(self, given: Any) -> None:
         known = ", ".join(self.parameters)
@@ -159,7 +160,7 @@ class ActivationFunction:
             told = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
             raise DTypeError(f"the inputs differ in type: {told}", do="convert them to one type by .astype(...)")
         dtype = types.pop() if types else jnp.result_type(float)
-        return [arrays[name] if name in arrays else jnp.asarray(value, dtype) for name, value in named.items()]
+        return [arrays[name] if name in arrays else _read_number(value, dtype, name) for name, value in named.items()]
 
     def _common_shape(self, arrays: Sequence[Any]) -> tuple[int, ...]:
         shapes = [array.shape for array in arrays]
@@ -186,11 +187,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, (bool, np.generic))
 
 
+def _read_number(value: float, dtype: Any, name: str) -> Any:
+    try:
+        return jnp.asarray(float(value), dtype)
+    except OverflowError as fault:
+        raise DTypeError(f"{name} is beyond float64", do="give a number below 1.8e308") from fault
+
+
 def _read_array(value: Any, name: str) -> Any:
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as fault:
         raise DTypeError(f"{name} is {type(value).__name__}, no array: {fault}", do="pass a JAX array") from fault
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.extended):
+        raise DTypeError(f"{name} has the type {array.dtype}", do="pass numbers; jax.random.key_data has those of keys")
     if str(array.dtype) not in _FLOATS:
         raise DTypeError(f"{name} has the type {array.dtype}", do=f"convert it: {name}.astype(jnp.float32)")
     return array
@@ -198,7 +208,8 @@ def _read_array(value: Any, name: str) -> Any:
 
 def _read_parameter(info: Any, value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """A scalar of the type, or for one value per channel an array of the shape."""
-    array = jnp.asarray(value, dtype) if _is_number(value) else _read_array(value, info.name).astype(dtype)
+    is_number = _is_number(value)
+    array = _read_number(value, dtype, info.name) if is_number else _read_array(value, info.name).astype(dtype)
     if array.size == 1 and (info.axis is None or array.ndim == 0):
         return array.reshape(())
     if info.axis is None:
@@ -227,6 +238,15 @@ def _varying_alike(values: Sequence[Any]) -> list[Any]:
     if all(kind == every for kind in kinds):
         return list(values)
     return [_vary(value, tuple(sorted(every - kind))) for value, kind in zip(values, kinds, strict=True)]
+
+
+def _cut_alike(values: Sequence[Any]) -> list[Any]:
+    """On a mesh with explicit axes: the arrays, each cut as what JAX makes of them together, so that gradients fit."""
+    arrays = [value for value in values if jnp.ndim(value)]
+    if len({jax.typeof(array).sharding for array in arrays}) < 2:
+        return list(values)
+    total = jax.eval_shape(lambda *some: functools.reduce(jnp.logical_or, [one != 0 for one in some]), *arrays)
+    return [jax.sharding.reshard(value, total.sharding) if jnp.ndim(value) else value for value in values]
 
 
 def _vary(value: Any, axes: tuple[Any, ...]) -> Any:

@@ -41,13 +41,23 @@ def push(operation: Operation, along: tuple[str, ...], *values: Any) -> list[Any
 
 
 @functools.partial(jax.jit, static_argnames="operation")
-def _run_now(*values: Any, operation: Operation) -> list[Any]:
+def _run_compiled(*values: Any, operation: Operation) -> list[Any]:
     return run(operation, *values)
 
 
 @functools.partial(jax.jit, static_argnames=("operation", "along"))
-def _push_now(*values: Any, operation: Operation, along: tuple[str, ...]) -> list[Any]:
+def _push_compiled(*values: Any, operation: Operation, along: tuple[str, ...]) -> list[Any]:
     return push(operation, along, *values)
+
+
+def _run_now(*values: Any, operation: Operation) -> list[Any]:
+    with jax.disable_jit(False):  # else jit itself would come back here
+        return _run_compiled(*values, operation=operation)
+
+
+def _push_now(*values: Any, operation: Operation, along: tuple[str, ...]) -> list[Any]:
+    with jax.disable_jit(False):
+        return _push_compiled(*values, operation=operation, along=along)
 
 
 def _types(operation: Operation, x: Any) -> list[Any]:

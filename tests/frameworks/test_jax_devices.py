@@ -73,6 +73,19 @@ def test_automatic_sharding_gathers_nothing():
             y = jax.jit(swish)(params, whole)
             assert jax.typeof(y).sharding.spec == P("rows", "columns")
             assert np.array_equal(y, swish.kernel(x, beta=1.25))
+
+            def gradients(f, *arguments):
+                return jax.jit(jax.grad(lambda *some: total(f)(*some), (0, 1)))(*arguments)
+
+            row = jnp.asarray(x[0])
+            for vector in row, jax.device_put(row, P("columns")):
+                found = gradients(gate, whole, vector), gradients(gate, vector, whole)[::-1]
+                expected = gradients(lambda a, b: a * jax.nn.sigmoid(b), whole, vector)
+                back = gradients(lambda a, b: a * jax.nn.sigmoid(b), vector, whole)[::-1]
+                for one, other in zip(found, (expected, back)):
+                    for mine, theirs in zip(one, other):
+                        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+                        assert jax.typeof(mine) == jax.typeof(theirs)
     """)
 
 

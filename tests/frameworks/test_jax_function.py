@@ -141,6 +141,16 @@ def test_checkpoint_scan_and_cond():
     assert same(plain, remade)
 
 
+def test_jit_switched_off():
+    f = acj.function("mish")
+    x = np.linspace(-3, 3, 7, dtype=np.float32)
+    with jax.disable_jit():
+        y, dx = f(jax.numpy.asarray(x)), jax.vmap(jax.grad(f))(x)
+        moved = jax.jvp(f, (x,), (x,))[1]
+    assert np.array_equal(y, f.kernel(x)) and np.array_equal(dx, f.kernel.backward(x, np.ones_like(x)))
+    assert np.array_equal(moved, f.kernel.backward(x, x))
+
+
 def test_a_function_is_made_once_and_copies_and_pickles():
     f = acj.function("x*sigmoid(beta*x)", parameters={"beta": 2.0})
     assert acj.function("x*sigmoid(beta*x)", parameters={"beta": 2.0}) == f == acj.function(f.kernel)
@@ -207,6 +217,15 @@ def test_large_calls_run_on_threads_of_xla_and_bring_no_others():
 def test_other_types_are_refused(x):
     with pytest.raises(DTypeError):
         acj.function("mish")(x)
+
+
+def test_keys_and_huge_integers_are_refused_with_what_helps():
+    f = acj.function("x*sigmoid(beta*x)", parameters={"beta": 1.0})
+    with pytest.raises(DTypeError, match="key_data"):
+        f(jax.random.key(0))
+    for arguments in (10**400,), ({"beta": 10**400}, 1.0):
+        with pytest.raises(DTypeError, match="beyond float64"):
+            f(*arguments)
 
 
 def test_inputs_that_do_not_fit_are_refused():
