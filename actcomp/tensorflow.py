@@ -6,13 +6,14 @@
     layer = act_tf.Layer("x*sigmoid(beta*x)", parameters={"beta": 1.0})  # beta is learned
 
 Eager tensors are read where they lie, and results are handed over without a copy. In graphs the kernels are run by
-tf.numpy_function, in this process and under Python's lock: graphs run here, but cannot be exported (tf.saved_model) or
-compiled by XLA (``jit_compile=True``).
+tf.numpy_function, in this process and under Python's lock: what tf.saved_model exports of them is refused in any other
+process when it is run, and XLA (``jit_compile=True``) refuses them.
 """
 
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -43,6 +44,7 @@ __all__ = ["ActivationFunction", "Layer", "function"]
 
 _DTYPES = (tf.float64, tf.float32, tf.float16, tf.bfloat16)
 _OPERATION = "actcomp_runs_outside_XLA_use_jit_compile_False"  # what XLA's refusal shows
+_PROCESS = np.int64(secrets.randbits(62))  # which process made a graph
 _DENSE = {
     tf.RaggedTensor: "x.to_tensor()",
     tf.SparseTensor: "tf.sparse.to_dense(x)",
@@ -222,12 +224,19 @@ class _Bound:
         """A kernel's results, whose dtypes and static shapes are told: at once, or as an operation of the graph."""
         if tf.executing_eagerly():
             return [_handed_over(array) for array in self.compute(variant, *map(_view, tensors))]
-        compute = functools.partial(self.compute, variant)
+        compute = functools.partial(self._compute_here, variant)
         dtypes = [dtype for dtype, _ in results]
-        made = tf.numpy_function(compute, tensors, dtypes, stateful=False, name=_OPERATION)
+        made = tf.numpy_function(compute, [_PROCESS, *tensors], dtypes, stateful=False, name=_OPERATION)
         for tensor, (_, shape) in zip(made, results, strict=True):
             tensor.set_shape(shape)
         return list(made)
+
+    def _compute_here(self, variant: str, process: Any, *arrays: Any) -> list[Any]:
+        """As compute. TensorFlow finds functions by a number of the process: in a graph of another one, wrong ones."""
+        if process != _PROCESS:
+            what = "this graph was saved by another process, whose functions are not here"
+            raise ArgumentError(what, do="make the function again, or save the Keras model in a .keras file")
+        return self.compute(variant, *arrays)
 
     def compute(self, variant: str, *arrays: Any) -> list[Any]:
         """A kernel's results on NumPy arrays."""
@@ -261,7 +270,7 @@ class _Bound:
         shape = tf.shape(like)
         if name in self.names:
             along = next(p.axis for p in self.kernel.source.parameters if p.name == name)
-            axes = tf.range(tf.rank(values) if along is not None and like.shape.rank else 0)
+            axes = tf.range(0 if along is None else tf.rank(values) * tf.minimum(tf.rank(like), 1))
             shape = tf.where(axes == (along or 0) % tf.rank(values), tf.size(like), 1)
         _, summed = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(values), s1=shape)
         return tf.cast(tf.reshape(tf.reduce_sum(values, summed), tf.shape(like)), like.dtype)
@@ -356,7 +365,8 @@ class Layer(tf.keras.layers.Layer):
         made = source if isinstance(source, ActivationFunction) else None
         self.function = made or function(source, inputs=inputs, parameters=parameters)
         names = list(self.function.parameters)
-        self.learnable = names if learnable is True else [] if learnable is False else list(learnable)
+        given = [learnable] if isinstance(learnable, str) else learnable
+        self.learnable = names if given is True else [] if given is False else list(given)
         if unknown := set(self.learnable) - set(names):
             known = f"its parameters: {', '.join(names) or 'none'}"
             raise ArgumentError(f"learnable names {min(unknown)!r}, which is no parameter", do=known)
@@ -366,6 +376,9 @@ class Layer(tf.keras.layers.Layer):
         shape = self.compute_output_shape(input_shape)
         self._settings = {}
         for p in self.function.kernel.source.parameters:
+            if p.axis is not None and not -len(shape) <= p.axis < len(shape):
+                what = f"parameter {p.name} goes along axis {p.axis}; the result has shape {shape}"
+                raise ShapeError(what, do="pass tensors with that axis, or declare another")
             channels = () if p.axis is None else (shape[p.axis],)
             if None in channels:
                 what = f"parameter {p.name} goes along axis {p.axis}, whose length is not known"

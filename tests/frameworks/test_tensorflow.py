@@ -307,6 +307,42 @@ def test_shapes_known_late_are_refused_when_the_graph_runs():
         g(tf.ones(3), tf.ones(4))
 
 
+def test_gradients_of_channels_of_unknown_rank():
+    snake = act_tf.function("x + sin(a*x)**2/a", parameters={"a": ac.Parameter(1.0, axis=-2)})
+    x = random(2, 3, 5)
+
+    def second(x, a):
+        with tf.GradientTape() as outer:
+            outer.watch([x, a])
+            with tf.GradientTape() as inner:
+                inner.watch([x, a])
+                y = tf.reduce_sum(tf.sin(snake(x, a=a)))
+            total = tf.add_n([tf.reduce_sum(tf.sin(part)) for part in inner.gradient(y, [x, a])])
+        return outer.gradient(total, [x, a])
+
+    of_any_rank = tf.function(second, input_signature=[tf.TensorSpec(None, tf.float64)] * 2)
+    for a in tf.constant([0.5, 1.0, 2.0], tf.float64), tf.constant(0.7, tf.float64):
+        for found, expected in zip(of_any_rank(x, a), second(x, a), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_graph_of_another_process_is_refused(monkeypatch):
+    """TensorFlow would take the function that has the same number here, whatever it computes."""
+    f = tf.function(act_tf.function("mish"))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(act_tf, "_PROCESS", np.int64(1))
+        f(tf.ones(2))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="saved by another process"):
+        f(tf.ones(2))
+
+
+def test_layers_say_what_does_not_fit():
+    scale = "x*gain"
+    with pytest.raises(ShapeError, match="axis 5"):
+        act_tf.Layer(scale, {"gain": ac.Parameter(1.0, axis=5)})(tf.ones((2, 3)))
+    assert act_tf.Layer(scale, {"gain": 1.0}, learnable="gain").learnable == ["gain"]
+
+
 def test_xla_names_the_fix():
     with pytest.raises(tf.errors.InvalidArgumentError, match="actcomp_runs_outside_XLA_use_jit_compile_False"):
         tf.function(act_tf.function("mish"), jit_compile=True)(tf.ones(3))
