@@ -36,7 +36,42 @@ def unseen(owner: nn.Module) -> list[str]:
     if isinstance(owner, (nn.RNNBase, nn.RNNCellBase)):
         return ["the gates are inside torch's own kernel"]
     cls, _ = origin(type(owner))
-    return [*(reason for text in _texts(cls) for reason in text.unseen), *_above(cls)]
+    return [*(reason for text in _texts(cls) for reason in text.unseen), *_above(cls), *_besides(cls), *_held(owner)]
+
+
+def _besides(cls: type) -> list[str]:
+    """Static methods, class methods and properties that forward reaches and that may call activations; and activations
+    that are defaults of arguments."""
+    found = []
+    reached = _methods(cls) if _texts(cls) else {}
+    names = {"forward"}.union(*(methods.names_in(methods.inner(one).__code__) for one in reached.values()))
+    for base in cls.__mro__[: cls.__mro__.index(nn.Module)]:
+        for name, value in vars(base).items() if reached else ():
+            function = value.fget if isinstance(value, property) else getattr(value, "__func__", None)
+            if name in names and isinstance(function, types.FunctionType):
+                suspects = methods.suspects_in(methods.inner(function))
+                if suspects:
+                    what = f"a {type(value).__name__}, which is not looked into"
+                    found.append(f"{function.__qualname__} (may call {', '.join(suspects)}): {what}")
+    for function in reached.values():
+        innermost = methods.inner(function)
+        for default in (*(innermost.__defaults__ or ()), *(innermost.__kwdefaults__ or {}).values()):
+            if known.function_rule(known.base_of(default)) is not None:
+                found.append(f"{innermost.__qualname__}: {known.word_of(default)} is the default of an argument")
+    return found
+
+
+def _held(owner: nn.Module) -> list[str]:
+    """Activations in the lists, tuples and dicts that are attributes of a module."""
+    found = []
+    for name, value in vars(owner).items():
+        if name.startswith("_") or not isinstance(value, (list, tuple, dict)):
+            continue
+        for one in value.values() if isinstance(value, dict) else value:
+            if type(one) in known.MODULES or known.function_rule(known.base_of(one)) is not None:
+                word = type(one).__name__ if isinstance(one, nn.Module) else known.word_of(one)
+                found.append(f"{name} has {word} in a {type(value).__name__}, which is not looked into")
+    return found
 
 
 def _above(cls: type) -> list[str]:

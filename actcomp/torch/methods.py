@@ -94,9 +94,9 @@ def _behind(function: types.FunctionType, used: set[str]) -> tuple[str, ...]:
     for name in sorted(used & function.__globals__.keys()):
         value = function.__globals__[name]
         if isinstance(value, types.FunctionType) and value.__module__.partition(".")[0] != "torch":
-            suspects = names_in(inner(value).__code__) & _NAMES
+            suspects = suspects_in(inner(value))
             if suspects:
-                may = f"the function {value.__qualname__} may call {', '.join(sorted(suspects))}"
+                may = f"the function {value.__qualname__} may call {', '.join(suspects)}"
                 found.append(f"{function.__qualname__}: {may}; only methods are looked into")
     return tuple(found)
 
@@ -266,6 +266,11 @@ def wrapped_again(outer: Any, old: types.FunctionType, new: types.FunctionType) 
     made = like(outer, outer.__code__, closure)
     made.__wrapped__ = below  # type: ignore[attr-defined]
     return made
+
+
+def suspects_in(function: types.FunctionType) -> list[str]:
+    """The names of activations that a function's code has."""
+    return sorted(names_in(function.__code__) & _NAMES)
 
 
 def names_in(code: types.CodeType) -> set[str]:

@@ -311,6 +311,34 @@ def test_functions_are_not_looked_into():
         act.replace(Wraps())
 
 
+class Hides(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.several = [nn.ReLU(), F.silu]
+
+    @staticmethod
+    def still(x):
+        return F.silu(x)
+
+    @property
+    def gate(self):
+        return torch.sigmoid(torch.ones(1))
+
+    def forward(self, x, last=F.gelu):
+        return last(self.several[0](self.still(x)) * self.gate)
+
+
+def test_what_lists_properties_and_defaults_hide_is_told():
+    table = act.replace(nn.Sequential(Hides(), nn.ReLU()))
+    assert len(table) == 1 and table.unseen == (
+        "0: Hides.still (may call silu): a staticmethod, which is not looked into",
+        "0: Hides.gate (may call sigmoid): a property, which is not looked into",
+        "0: Hides.forward: gelu is the default of an argument",
+        "0: several has ReLU in a list, which is not looked into",
+        "0: several has silu in a list, which is not looked into",
+    )
+
+
 def test_without_source_text():
     scope = {"nn": nn, "F": F}
     exec("class Sourceless(nn.Module):\n    def forward(self, x): return F.silu(x)", scope)
