@@ -107,6 +107,7 @@ def jax_functions() -> dict[str, tuple[Any, Callable[[Any], Any]]]:
 def measure_jax(name: str, elements: int, options: Any) -> list[dict[str, Any]]:
     import jax
     import jax.numpy as jnp
+    import numpy as np
 
     import actcomp.jax as acj
 
@@ -115,7 +116,9 @@ def measure_jax(name: str, elements: int, options: Any) -> list[dict[str, Any]]:
     keys = jax.random.split(jax.random.key(elements), 2)
     x, dy = (2 * jax.random.normal(key, (elements,), jnp.float32) for key in keys)
     forward, training = {}, {}
+    reference = np.asarray(functions["actcomp"](x))
     for other, f in functions.items():
+        np.testing.assert_allclose(f(x), reference, rtol=1e-3, atol=1e-3, err_msg=f"{name}: {other}")
         value = jax.jit(f)
         both = jax.jit(lambda x, dy, f=f: (lambda y, back: (y, back(dy)[0]))(*jax.vjp(f, x)))
         forward[other] = lambda value=value: value(x).block_until_ready()

@@ -127,7 +127,14 @@ class Jax:
 
     def zero_copy(self) -> None:
         assert read(self.x).address == self.x.unsafe_buffer_pointer()
-        same(self.mish(self.x), Y)
+        compiled = self.jax.jit(self.mish).lower(self.x).compile()
+        assert "custom-call" in compiled.as_text() and " copy" not in compiled.as_text()
+        donated = self.jax.jit(self.mish, donate_argnums=0)
+        x = self.jax.numpy.array(X)
+        address = x.unsafe_buffer_pointer()
+        y = donated(x)
+        assert y.unsafe_buffer_pointer() == address
+        same(y, Y)
 
     def gradient(self) -> None:
         same(self.jax.grad(lambda x: self.mish(x).sum())(self.x), SLOPE)
