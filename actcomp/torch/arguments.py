@@ -114,6 +114,9 @@ def read(function: ActivationFunction, inputs: Sequence[Any], parameters: Mappin
     if not parameters:
         return Call(function.plain, tuple(tensors))
     learned = {name: parameters[name] for name in function.parameters if isinstance(parameters.get(name), _TENSORS)}
+    for name, value in learned.items():
+        if isinstance(value, torch.Tensor) and value.dtype not in DTYPES:
+            require_one(value, name)
     numbers = {name: _number(value, name) for name, value in parameters.items() if name not in learned}
     bound = Bound(function, tuple(learned), numbers) if numbers else function.bound(tuple(learned))
     return Call(bound, (*tensors, *learned.values()))
@@ -202,5 +205,8 @@ def _tensor(value: Any, name: str, like: Tensor | None) -> Tensor:
 
 def _number(value: Any, name: str) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as fault:
+            raise ArgumentError(f"{name} is beyond float64", do="give a number below 1.8e308") from fault
     raise DTypeError(f"parameter {name} is a {type(value).__name__}", do="give a number or a torch tensor")

@@ -20,8 +20,8 @@ class Module(nn.Module):
     ``source``, ``inputs``, ``parameters``, ``name`` as for :func:`actcomp.activation`. Each parameter becomes an
     ``nn.Parameter`` of the same name: of shape () for one number; of shape (channels,) where it is declared with an
     axis (``actcomp.Parameter(1.0, axis=1)``) and ``channels`` is given, or where a list or 1-d tensor is given in its
-    place, one value for each index of axis 1. ``learnable``: True for all, False for none, or the names of those that
-    are learned; the others are part of the formula, or buffers where they have a value for each channel.
+    place, one value for each index of axis 1. ``learnable``: True for all, False for none, a name, or the names of
+    those that are learned; the others are part of the formula, or buffers where they have a value for each channel.
 
     Inputs and result as for :class:`ActivationFunction`. Raises ParseError, UnsupportedExpression, ArgumentError.
     """
@@ -34,7 +34,7 @@ class Module(nn.Module):
         parameters: Mapping[str, float | ac.Parameter | Sequence[float] | Tensor] | None = None,
         *,
         channels: int | None = None,
-        learnable: bool | Iterable[str] = True,
+        learnable: bool | str | Iterable[str] = True,
         inputs: Sequence[str] | None = None,
         name: str | None = None,
         device: Any = None,
@@ -45,6 +45,8 @@ class Module(nn.Module):
         declared = {key: parameter for key, (parameter, _) in given.items()}
         self.function = function(source, inputs=inputs, parameters=declared or None, name=name)
         names = [p.name for p in self.function.activation.parameters]
+        if isinstance(learnable, str):
+            learnable = [learnable]
         learned = names if learnable is True else [] if learnable is False else list(learnable)
         for key in learned:
             if key not in names:
@@ -86,13 +88,19 @@ def _values(name: str, value: Any) -> tuple[ac.Parameter, Tensor | None]:
     if isinstance(value, ac.Parameter):
         return value, None
     if isinstance(value, (list, tuple, Tensor)):
-        values = torch.as_tensor(value).detach().clone()
+        # Numbers are read on the CPU, then go where tensors are made: under torch.device("meta") they have no values.
+        is_tensor = isinstance(value, Tensor)
+        values = torch.as_tensor(value, device=None if is_tensor else "cpu").detach().clone()
         if not values.is_floating_point():
             values = values.to(torch.get_default_dtype())
         if values.dim() > 1 or not values.numel():
             raise ArgumentError(
                 f"parameter {name} has shape {tuple(values.shape)}", do="give a number, or one value for each channel"
             )
+        if values.is_meta:
+            raise ArgumentError(f"parameter {name} is a tensor without data", do="give numbers, or a tensor with data")
         first = float(values.reshape(-1)[0])
+        if not is_tensor:
+            values = values.to(torch.get_default_device())
         return (ac.Parameter(first), values) if values.dim() == 0 else (ac.Parameter(first, axis=1), values)
     return ac.Parameter(value, name=name), None

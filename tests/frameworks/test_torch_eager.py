@@ -319,6 +319,11 @@ def test_bad_calls():
         mish(x, beta=1.0)
     with pytest.raises(ac.ShapeError, match="per channel"):
         swish(x, beta=torch.randn(3))
+    for wrong in (torch.tensor(2), torch.tensor(True), torch.tensor(1j)):
+        with pytest.raises(ac.DTypeError, match="beta holds"):
+            swish(x, beta=wrong)
+    with pytest.raises(ac.ArgumentError, match="beyond float64"):
+        swish(x, beta=10**400)
     with pytest.raises(ac.DTypeError, match="parameter beta is a str"):
         swish(x, beta="1")
     with pytest.raises(ac.ArgumentError, match="compiled already"):

@@ -65,6 +65,8 @@ def test_what_learns():
     assert list(channels.state_dict()) == ["a"] and not list(channels.parameters())
     some = act.Module("a*x*sigmoid(b*x)", {"a": 1.0, "b": 2.0}, learnable=["b"])
     assert [name for name, _ in some.named_parameters()] == ["b"] and set(some.state_dict()) == {"b"}
+    one = act.Module("a*x*sigmoid(beta*x)", {"a": 1.0, "beta": 2.0}, learnable="beta")
+    assert [name for name, _ in one.named_parameters()] == ["beta"]
     with pytest.raises(ac.ArgumentError, match="'c', which is no parameter"):
         act.Module("a*x", {"a": 1.0}, learnable=["c"])
     with pytest.raises(ac.ArgumentError, match="shape"):
@@ -122,6 +124,11 @@ def test_devices_and_dtypes_of_construction():
         skeleton = nn.Sequential(nn.Linear(3, 3), swish())
     assert skeleton[1].beta.is_meta and "Module" in repr(skeleton)
     skeleton.to_empty(device="cpu")
+    with torch.device("meta"):
+        channels = act.Module("a*x", {"a": [2.0, 3.0]})
+    assert channels.a.is_meta and channels.a.shape == (2,) and channels.function.parameters == {"a": 2.0}
+    with pytest.raises(ac.ArgumentError, match="without data"):
+        act.Module("a*x", {"a": torch.ones(2, device="meta")})
 
 
 def test_channels_must_fit():
