@@ -28,7 +28,8 @@ Spec = frozenset[tuple[str, int, bool]]
 def of_module(owner: nn.Module) -> list[Call]:
     """The calls in the methods that ``forward`` reaches, without those that are redirected already."""
     cls, spec = origin(type(owner))
-    return [call for text in _texts(cls) for call in text.calls if (call.method, call.index, False) not in spec]
+    calls = [call for text in _texts(cls) for call in text.calls if (call.method, call.index, False) not in spec]
+    return [call for call in calls if not _covering(owner, call)]
 
 
 def unseen(owner: nn.Module) -> list[str]:
@@ -36,7 +37,25 @@ def unseen(owner: nn.Module) -> list[str]:
     if isinstance(owner, (nn.RNNBase, nn.RNNCellBase)):
         return ["the gates are inside torch's own kernel"]
     cls, _ = origin(type(owner))
-    return [*(reason for text in _texts(cls) for reason in text.unseen), *_above(cls), *_besides(cls), *_held(owner)]
+    texts = _texts(cls)
+    covered = [
+        f"{cls.__qualname__}.{call.method} ({call.text}): hidden by the module's own attribute {found!r}"
+        for text in texts
+        for call in text.calls
+        if (found := _covering(owner, call))
+    ]
+    return [
+        *(reason for text in texts for reason in text.unseen),
+        *covered,
+        *_above(cls),
+        *_besides(cls),
+        *_held(owner),
+    ]
+
+
+def _covering(owner: nn.Module, call: Call) -> str:
+    """The attribute of a module, forward or the call's method, that hides the class's: what it runs is not known."""
+    return next((name for name in ("forward", call.method) if name in vars(owner)), "")
 
 
 def _besides(cls: type) -> list[str]:

@@ -328,6 +328,20 @@ class Hides(nn.Module):
         return last(self.several[0](self.still(x)) * self.gate)
 
 
+def test_methods_behind_attributes_of_the_instance_are_told():
+    """As other libraries wrap a module's forward: the class's is no longer what runs."""
+    model = nn.Sequential(Straight(), nn.ReLU())
+    model[0].forward = functools.partial(Straight.forward, model[0])
+    table = act.replace(model)
+    told = "hidden by the module's own attribute 'forward'"
+    assert len(table) == 1 and table.unseen == (f"0: Straight.forward (F.silu(x)): {told}",)
+
+
+class Straight(nn.Module):
+    def forward(self, x):
+        return F.silu(x)
+
+
 def test_what_lists_properties_and_defaults_hide_is_told():
     table = act.replace(nn.Sequential(Hides(), nn.ReLU()))
     assert len(table) == 1 and table.unseen == (
