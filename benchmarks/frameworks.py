@@ -112,7 +112,7 @@ def measure_jax(name: str, elements: int, options: Any) -> list[dict[str, Any]]:
     import actcomp.jax as acj
 
     source, own = jax_functions()[name]
-    functions = {"actcomp": acj.function(source), "jax": own}
+    functions: dict[str, Callable[[Any], Any]] = {"actcomp": acj.function(source), "jax": own}
     keys = jax.random.split(jax.random.key(elements), 2)
     x, dy = (2 * jax.random.normal(key, (elements,), jnp.float32) for key in keys)
     forward, training = {}, {}
