@@ -91,6 +91,29 @@ def measure_torch(name: str, elements: int, options: Any) -> list[dict[str, Any]
     ]
 
 
+def measure_learned(elements: int, options: Any) -> list[dict[str, Any]]:
+    """Swish with one learned number: its gradient beside that of the input."""
+    import torch
+
+    import actcomp.torch as act
+
+    module = act.Module("x*sigmoid(beta*x)", parameters={"beta": 1.5})
+    beta = module.get_parameter("beta")
+    calls: dict[str, Callable[[Any], Any]] = {"actcomp": module, "composition": lambda x: x * torch.sigmoid(beta * x)}
+    if not options.no_compile:
+        torch._dynamo.reset()
+        calls["torch.compile"] = torch.compile(calls["composition"])
+    generator = torch.Generator().manual_seed(elements)
+    x = torch.randn(elements, generator=generator) * 2
+    leaf, dy = x.clone().requires_grad_(), torch.randn(elements, generator=generator)
+    with torch.no_grad():
+        forward: dict[str, Callable[[], Any]] = {other: functools.partial(call, x) for other, call in calls.items()}
+        rows = [row("torch", "swish, learned", "forward", elements, rounds(forward, elements, options.seconds))]
+    both = (leaf, beta)
+    training = {other: lambda call=call: torch.autograd.grad(call(leaf), both, dy) for other, call in calls.items()}
+    return [*rows, row("torch", "swish, learned", "training", elements, rounds(training, elements, options.seconds))]
+
+
 def jax_functions() -> dict[str, tuple[Any, Callable[[Any], Any]]]:
     import jax
     import jax.numpy as jnp
@@ -197,6 +220,9 @@ def main() -> None:
             if only is None or name in only:
                 for elements in sizes:
                     rows += measure_torch(name, elements, options)
+        if only is None or "swish" in only:
+            for elements in sizes:
+                rows += measure_learned(elements, options)
     if "jax" in options.frameworks:
         for name in jax_functions():
             if only is None or name in only:

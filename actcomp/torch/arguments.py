@@ -170,6 +170,11 @@ def require_one(tensor: Tensor, name: str) -> None:
             f"{name} holds {tensor.dtype}; an activation takes float64, float32, float16 or bfloat16",
             do=f"{name}.double() (first {name}.dequantize() if it is quantised)",
         )
+    if type(tensor).__name__ == "DTensor":
+        raise DeviceError(
+            f"{name} is a DTensor, and how it is sharded is not known to the kernels",
+            do=f"{name}.to_local(), or torch.distributed.tensor.experimental.local_map around the function",
+        )
     if tensor.layout is not torch.strided or tensor.is_nested:
         what = "nested" if tensor.is_nested else f"laid out as {tensor.layout}"
         raise DTypeError(f"{name} is {what}; a dense tensor is needed", do=f"{name}.to_dense(), or pass its values")

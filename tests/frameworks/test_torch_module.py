@@ -186,6 +186,27 @@ if __name__ == "__main__":
 """
 
 
+SHARDED = """
+import torch, torch.distributed as dist, actcomp as ac, actcomp.torch as act
+from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+x = distribute_tensor(torch.ones(4), init_device_mesh("cpu", (1,)), [Shard(0)])
+try:
+    act.function("mish")(x)
+except ac.DeviceError as error:
+    assert "x is a DTensor" in str(error) and "to_local()" in str(error)
+    act.function("mish")(x.to_local())
+    dist.destroy_process_group()
+else:
+    raise SystemExit("not refused")
+"""
+
+
+def test_sharded_tensors_are_refused_with_the_way():
+    done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, timeout=300, env=WHERE)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_without_pytorch():
     hidden = "import sys; sys.modules['torch'] = None"
     code = f"{hidden}\ntry:\n    import actcomp.torch\nexcept ImportError as e:\n    print(e)"
