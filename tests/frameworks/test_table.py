@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import json
 import os
 import pathlib
 import subprocess
@@ -364,3 +366,12 @@ def test_page() -> None:
     if os.environ.get("ACTCOMP_WRITE_DOCS"):
         PAGE.write_text(before + table + after)
     assert PAGE.read_text() == before + table + after, "write the page again: see this file's first lines"
+
+
+def test_speed_on_the_page_is_that_of_the_results() -> None:
+    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "page.py")
+    assert spec is not None and spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    text = PAGE.read_text()
+    assert page.written(text, json.loads(page.RESULTS.read_text())) == text, "python benchmarks/page.py"
