@@ -56,26 +56,35 @@ def _forward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation:
     return y
 
 
+def _laid_out(gradients: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients that lie in memory as torch.empty_like lays them, which is what fake tensors were told."""
+    found = []
+    for gradient, tensor in zip(gradients, tensors, strict=True):
+        target = torch.empty_like(tensor)
+        found.append(gradient if gradient.stride() == target.stride() else target.copy_(gradient))
+    return found
+
+
 def _fake_backward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, activation: str) -> list[Tensor]:
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (*inputs, *parameters)]
+    return [torch.empty_like(t) for t in (*inputs, *parameters)]
 
 
 def _backward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, activation: str) -> list[Tensor]:
     bound, tensors = _call(inputs, parameters, activation)
-    return [g.contiguous() for g in bound.backward(tensors, dy)]
+    return _laid_out(bound.backward(tensors, dy), tensors)
 
 
 def _fake_double_backward(
     inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor], activation: str
 ) -> list[Tensor]:
-    return [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (*inputs, *parameters, dy)]
+    return [torch.empty_like(t) for t in (*inputs, *parameters, dy)]
 
 
 def _double_backward(
     inputs: Sequence[Tensor], parameters: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor], activation: str
 ) -> list[Tensor]:
     bound, tensors = _call(inputs, parameters, activation)
-    return [g.contiguous() for g in second(bound, tensors, dy, dds, fused=len(dds) == bound.count)]
+    return _laid_out(second(bound, tensors, dy, dds, fused=len(dds) == bound.count), (*tensors, dy))
 
 
 for _name, _real, _fake in (
