@@ -33,8 +33,12 @@ class Elementwise(nn.Module):
 
     @staticmethod
     def in_place_of(module: nn.Module, function: ActivationFunction) -> Elementwise:
-        """With the module's training flag and its hooks: the same dicts, so that their handles remove them here."""
+        """With the module's training flag, its settings (``inplace``, ``negative_slope``), which a model may read, and
+        its hooks: the same dicts, so that their handles remove them here."""
         made = Elementwise(function)
+        for name, value in vars(module).items():
+            if name[0] != "_" and name not in vars(made) and isinstance(value, (bool, int, float, str)):
+                made.__dict__[name] = value
         made.training = module.training
         for name in vars(made):
             if "hook" in name:

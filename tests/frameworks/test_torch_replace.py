@@ -434,6 +434,13 @@ def test_refused_before_anything_changes(mapping, words):
     assert before == [(type(m), list(vars(m).items()), list(m._modules.items())) for m in model.modules()]
 
 
+def test_settings_that_a_model_reads_stay():
+    model = nn.Sequential(nn.LeakyReLU(0.3, inplace=True), nn.GELU("tanh"))
+    act.replace(model)
+    assert model[0].inplace is True and model[0].negative_slope == 0.3 and model[1].approximate == "tanh"
+    assert not model.state_dict()
+
+
 def test_models_that_are_refused():
     model = nn.Sequential(nn.SiLU())
     with pytest.raises(ArgumentError, match="_orig_mod"):
