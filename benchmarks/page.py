@@ -38,7 +38,7 @@ def torch_table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def jax_table(rows: list[dict[str, Any]]) -> list[str]:
-    steps = sorted({row["direction"] for row in rows if row["direction"].startswith("step")}, key=len, reverse=True)
+    steps = list(dict.fromkeys(row["direction"] for row in rows if row["direction"].startswith("step")))
     names = ["forward, 4,096", "training, 4,096", "forward, 2^20", "training, 2^20", *steps]
     lines = heading("JAX, jitted", names)
     for function in functions(rows, "jax"):
