@@ -1,9 +1,8 @@
 """The autograd functions: one for plain tensors, one that everything else in torch transforms.
 
 ``Reverse`` is for plain tensors and costs least; ``Operator`` is what torch.func, forward mode, fake and traced tensors
-meet. The gradients are kernels; where autograd wants to differentiate them again
-(create_graph), they are themselves such functions; from the third order on they are composed of the derivatives'
-own functions (compose.py).
+meet. The gradients are kernels; where autograd wants to differentiate them again (create_graph), they are themselves
+such functions; from the third order on they are composed of the derivatives' own functions (compose.py).
 """
 
 from __future__ import annotations
