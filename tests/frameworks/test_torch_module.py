@@ -176,6 +176,7 @@ def work(rank):
     net(data()[rank::2]).square().mean().backward()
     if rank == 0:
         torch.save({n: p.grad for n, p in net.module.named_parameters()}, folder / "together.pt")
+    dist.barrier()  # neither leaves while the other still talks to it
     dist.destroy_process_group()
 
 if __name__ == "__main__":
