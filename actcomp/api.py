@@ -12,7 +12,7 @@ from .errors import ArgumentError, UnsupportedExpression
 from .kernel import Kernel
 from .program.source import KernelSource
 from .program.stored import StoredProgram, interface_of
-from .results import kept
+from .results import LASTING_RULES, kept
 from .runtime import cache, threads
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from .pair import AlternatingKernel
     from .program.program import Program
     from .verify.report import Report
-
-# The rules that a later process has under the same names.
-_LASTING_RULES = ("reflect", "reciprocal", "inverse", "negate")
 
 
 def compile(
@@ -206,7 +203,7 @@ def adversary(
 
         return module.adversary(given, **options)
 
-    lasting = rule in _LASTING_RULES and (cut is None or isinstance(cut, str) or _plain_cut(cut))
+    lasting = rule in LASTING_RULES and (cut is None or isinstance(cut, str) or _plain_cut(cut))
     result: Adversary = kept("adversary", given, options, make, lasting)
     return result
 
@@ -346,7 +343,7 @@ def _source_key(source: str, inputs: Any, parameters: Any, name: str | None) -> 
 
 def _pair_key(source: tuple[Any, ...], rule: Any, mode: str, options: Mapping[str, Any]) -> str | None:
     """What determines a pair, if text says it in full: a rule of the user's own may mean something else tomorrow."""
-    if not isinstance(source[0], str) or rule not in _LASTING_RULES:
+    if not isinstance(source[0], str) or rule not in LASTING_RULES:
         return None
     try:
         return f"{_source_key(*source)} {json.dumps([rule, mode, options], sort_keys=True)}"

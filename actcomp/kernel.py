@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from .runtime.call import Call
 from .runtime.gradients import back_to_shape, sum_to_axis, together
 from .runtime.launch import check_out, common_shape, read_all, require_broadcast
 from .runtime.making import LOCK
-from .runtime.parameters import read_parameters
+from .runtime.parameters import read_parameters, require_known
 from .runtime.recipe import MOST_RECIPES, Recipe, key_of
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Kernel:
         self._fronts: dict[str, Front] = {}
         self._recipes: dict[Hashable, Recipe] = {}
         self.__call__ = self._first_forward
-        self._backward: Callable[..., Any] = self._first_backward
-        self._input_gradients: Callable[..., Any] = self._first_input_gradients
+        self._backward: Callable[..., Any] = functools.partial(self._first_gradients, "backward")
+        self._input_gradients: Callable[..., Any] = functools.partial(self._first_gradients, "input_gradients")
 
     # What it is -------------------------------------------------------------------------------------------------------
 
@@ -230,13 +231,10 @@ class Kernel:
         self.__call__ = self._front_of("forward", self._general_forward)
         return self.__call__(*inputs, **options)
 
-    def _first_backward(self, *arrays: Any, **options: Any) -> Any:
-        self._backward = self._front_of("backward", self._general_backward)
-        return self._backward(*arrays, **options)
-
-    def _first_input_gradients(self, *arrays: Any, **options: Any) -> Any:
-        self._input_gradients = self._front_of("input_gradients", self._general_input_gradients)
-        return self._input_gradients(*arrays, **options)
+    def _first_gradients(self, variant: str, /, *arrays: Any, **options: Any) -> Any:
+        call = self._front_of(variant, functools.partial(self._general_gradients, variant))
+        setattr(self, f"_{variant}", call)
+        return call(*arrays, **options)
 
     def _general_forward(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
         known = self._again("forward", inputs, parameters) if out is None else None
@@ -254,11 +252,8 @@ class Kernel:
             self._remember("forward", inputs, call, {"y": y})
         return y.kind.result(y) if out is None else out
 
-    def _general_backward(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
-        return self._gradients("backward", arrays, parameters, out)
-
-    def _general_input_gradients(self, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
-        return self._gradients("input_gradients", arrays, parameters, out)
+    def _general_gradients(self, variant: str, /, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
+        return self._gradients(variant, arrays, parameters, out)
 
     def _shorten(self, variant: str, call: Call) -> None:
         """From now on plain arrays such as those of this call go the short way."""
@@ -329,21 +324,13 @@ class Kernel:
         return name
 
     def _require_known(self, parameters: Mapping[str, Any]) -> None:
-        for name in parameters:
-            if name == "where" and name not in self.parameters:
-                raise ArgumentError(
-                    f"{self.name} computes every element; where= of NumPy's ufuncs, which leaves some as they are, is "
-                    "not offered",
-                    do="numpy.where(mask, f(x), other), or out[mask] = f(x[mask])",
-                )
-            if name not in self.parameters:
-                import difflib
-
-                near = difflib.get_close_matches(name, self.parameters, 1)
-                known = f"its parameters: {', '.join(self.parameters)}" if self.parameters else "it has none"
-                raise ArgumentError(
-                    f"{self.name} has no parameter {name!r} here", do=f"did you mean {near[0]!r}?" if near else known
-                )
+        if "where" in parameters and "where" not in self.parameters:
+            raise ArgumentError(
+                f"{self.name} computes every element; where= of NumPy's ufuncs, which leaves some as they are, is "
+                "not offered",
+                do="numpy.where(mask, f(x), other), or out[mask] = f(x[mask])",
+            )
+        require_known(self.name, parameters, self.parameters)
 
     def _gradients(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any], out: Any) -> Any:
         """Runs a backward variant."""

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .activation import Activation
 
 
+# The rules that a later process has under the same names: one of the user's own may mean something else there.
+LASTING_RULES = ("reflect", "reciprocal", "inverse", "negate")
+
+
 def kept(kind: str, f: Activation, options: dict[str, Any], make: Callable[[], Any], lasting: bool = True) -> Any:
     """``make()``, or what an earlier process with the same compiler made of the same question.
 

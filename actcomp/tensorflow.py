@@ -39,6 +39,8 @@ from . import saved
 from .errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from .runtime import arena
 from .runtime.arrays import is_weak
+from .runtime.launch import not_together
+from .runtime.parameters import require_known
 
 __all__ = ["ActivationFunction", "Layer", "function"]
 
@@ -128,11 +130,9 @@ class ActivationFunction:
             if tensor.dtype != tensors[0].dtype:
                 what = f"{self.inputs[0]} is {tensors[0].dtype.name}, {name} is {tensor.dtype.name}"
                 raise DTypeError(what, do=f"tf.cast({name}, tf.{tensors[0].dtype.name})")
+        require_known(self.name, parameters, self.parameters)
         numbers, learned = {}, {}
         for name, value in parameters.items():
-            if name not in self.parameters:
-                known = f"its parameters: {', '.join(self.parameters)}" if self.parameters else "it has none"
-                raise ArgumentError(f"{self.name} has no parameter {name!r}", do=known)
             if is_weak(value):
                 numbers[name] = value
             else:
@@ -260,9 +260,7 @@ class _Bound:
         try:
             return functools.reduce(tf.broadcast_static_shape, shapes)
         except ValueError:
-            listed = ", ".join(f"{name} {shape}" for name, shape in zip(self.function.inputs, shapes, strict=True))
-            fix = "make each axis, counted from the last, equal or 1"
-            raise ShapeError(f"shapes do not broadcast together: {listed}", do=fix) from None
+            raise not_together(dict(zip(self.function.inputs, shapes, strict=True))) from None
 
     def _gathered(self, name: str, values: Any, like: Any) -> Any:
         """Elements' gradients summed to the shape and dtype of the variable, in float32 at least."""

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from cpu import RESULTS, machine, rounds
+from peers import FORMULAS, OURS
 
-SERF = "x*erf(log(1 + exp(x)))"
+SERF = OURS["serf"]
 # Twelve operations besides the constants, drawn once by hand: no framework has it.
 TWELVE = "x*tanh(0.7*x + log(1 + exp(-x))) + 0.3*atan(x)*exp(-x**2/8)"
 
@@ -79,8 +80,8 @@ def measure_torch(name: str, elements: int, options: Any) -> list[dict[str, Any]
     leaf, dy = x.clone().requires_grad_(), torch.randn(elements, generator=generator)
     reference = ours(x.double())
     for other, call in calls.items():  # that all compute the same function
-        said = lambda message, other=other: f"{other}: {message}"  # noqa: E731
-        torch.testing.assert_close(call(x).double(), reference, rtol=1e-3, atol=1e-3, msg=said)
+        named = functools.partial("{}: {}".format, other)
+        torch.testing.assert_close(call(x).double(), reference, rtol=1e-3, atol=1e-3, msg=named)
     forward: dict[str, Callable[[], Any]] = {other: functools.partial(call, x) for other, call in calls.items()}
     training = {other: lambda call=call: torch.autograd.grad(call(leaf), leaf, dy) for other, call in calls.items()}
     copy = torch.empty_like(x)
@@ -118,13 +119,8 @@ def jax_functions() -> dict[str, tuple[Any, Callable[[Any], Any]]]:
     import jax
     import jax.numpy as jnp
 
-    return {
-        "silu": ("silu", jax.nn.silu),
-        "gelu": ("gelu", lambda x: jax.nn.gelu(x, approximate=False)),
-        "mish": ("mish", jax.nn.mish),
-        "tanh": ("tanh", jnp.tanh),
-        "serf": (SERF, lambda x: x * jax.scipy.special.erf(jax.nn.softplus(x))),
-    }
+    names = ("silu", "gelu", "mish", "tanh", "serf")
+    return {name: (OURS.get(name, name), functools.partial(FORMULAS[name].jax, jax.nn, jnp)) for name in names}
 
 
 def measure_jax(name: str, elements: int, options: Any) -> list[dict[str, Any]]:

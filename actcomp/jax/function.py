@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,9 @@ import numpy as np
 
 import actcomp as ac
 
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError
+from ..runtime.launch import not_together
+from ..runtime.parameters import channel_axis, require_known
 from .operation import Operation, parameter_type
 from .primitive import run
 from .subject import Subject, subject
@@ -138,16 +139,10 @@ class ActivationFunction:
         return run(operation, *_cut_alike(_varying_alike(values)))[0]
 
     def _require_mapping(self, given: Any) -> None:
-        known = ", ".join(self.parameters)
         if not isinstance(given, Mapping):
-            raise ArgumentError(
-                f"{self.name}: params is {type(given).__name__}", do=f"pass a dictionary with values of {known}"
-            )
-        for name in given:
-            if name not in self.parameters:
-                near = difflib.get_close_matches(str(name), self.parameters, 1)
-                fix = f"did you mean {near[0]!r}?" if near else f"its parameters: {known}"
-                raise ArgumentError(f"{self.name} has no parameter {name!r}", do=fix)
+            fix = f"pass a dictionary with values of {', '.join(self.parameters)}"
+            raise ArgumentError(f"{self.name}: params is {type(given).__name__}", do=fix)
+        require_known(self.name, given, self.parameters)
 
     def _read_inputs(self, arguments: Sequence[Any]) -> list[Any]:
         """The arrays, checked; plain numbers in the others' type."""
@@ -167,10 +162,7 @@ class ActivationFunction:
         try:
             return jnp.broadcast_shapes(*shapes)
         except ValueError as fault:
-            told = ", ".join(f"{name} {shape}" for name, shape in zip(self.inputs, shapes, strict=True))
-            raise ShapeError(
-                f"the inputs do not broadcast: {told}", do="insert axes of length 1, or reshape"
-            ) from fault
+            raise not_together(dict(zip(self.inputs, shapes, strict=True))) from fault
 
 
 @functools.cache
@@ -212,22 +204,7 @@ def _read_parameter(info: Any, value: Any, shape: tuple[int, ...], dtype: Any) -
     array = _read_number(value, dtype, info.name) if is_number else _read_array(value, info.name).astype(dtype)
     if array.size == 1 and (info.axis is None or array.ndim == 0):
         return array.reshape(())
-    if info.axis is None:
-        raise ShapeError(
-            f"parameter {info.name} is one number, got shape {array.shape}",
-            do=f"pass a scalar, or declare it per channel: ac.Parameter(axis=...), or jax.vmap over {info.name}",
-        )
-    axis = info.axis + len(shape) if info.axis < 0 else info.axis
-    if not 0 <= axis < len(shape):
-        raise ShapeError(
-            f"parameter {info.name} goes along axis {info.axis}; the result has shape {shape}",
-            do=f"pass arrays with that axis, or {info.name} as a number",
-        )
-    if array.shape != (shape[axis],):
-        raise ShapeError(
-            f"parameter {info.name} has shape {array.shape}, axis {info.axis} of the result has length {shape[axis]}",
-            do=f"pass {info.name} of shape ({shape[axis]},)",
-        )
+    axis = channel_axis(info, array.shape, shape)
     return jnp.broadcast_to(array.reshape([-1 if place == axis else 1 for place in range(len(shape))]), shape)
 
 

@@ -52,6 +52,16 @@ exit:
   ret void
 }
 
+define internal void @forget(ptr %api, ptr %error) #0 {
+  %args = alloca [3 x i64], align 16
+  %destroy = field ptr %api 64
+  put i64 24 %args 0
+  put ptr null %args 8
+  put ptr %error %args 16
+  call void %destroy(ptr %args)
+  ret void
+}
+
 define internal void @task(ptr %share) #0 {
   %p.state = getelementptr i64, ptr %share, i64 8
   %state = atomicrmw add ptr %p.state, i64 1 acq_rel
@@ -71,7 +81,6 @@ leave:
 define internal void @together(ptr %frame, ptr %share, i64 %n, i64 %threads) #0 {
 entry:
   %schedule.args = alloca [5 x i64], align 16
-  %destroy.args = alloca [3 x i64], align 16
   %parts = mul i64 %threads, <CHUNKS>
   %part = sdiv i64 %n, %parts
   %part.up = add i64 %part, <RUN>
@@ -98,11 +107,7 @@ one:
   %good = icmp eq ptr %error, null
   br i1 %good, label %started, label %refused
 refused:
-  %destroy = field ptr %api 64
-  put i64 24 %destroy.args 0
-  put ptr null %destroy.args 8
-  put ptr %error %destroy.args 16
-  call void %destroy(ptr %destroy.args)
+  call void @forget(ptr %api, ptr %error)
   call void @release(ptr %share)
   br label %started
 started:
@@ -137,7 +142,6 @@ define internal i64 @threads(ptr %frame, i64 %n) #0 {
 entry:
   %args = alloca [4 x i64], align 16
   %count = alloca i64
-  %destroy.args = alloca [3 x i64], align 16
   store i64 1, ptr %count
   %settings = field ptr @table 32
   %serial = field i64 %settings 24
@@ -155,11 +159,7 @@ ask:
   %good = icmp eq ptr %error, null
   br i1 %good, label %known, label %refused
 refused:
-  %destroy = field ptr %api 64
-  put i64 24 %destroy.args 0
-  put ptr null %destroy.args 8
-  put ptr %error %destroy.args 16
-  call void %destroy(ptr %destroy.args)
+  call void @forget(ptr %api, ptr %error)
   br label %alone
 known:
   %most = load i64, ptr %count

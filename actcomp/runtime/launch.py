@@ -56,10 +56,14 @@ def common_shape(arrays: Mapping[str, Array]) -> Shape:
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
-        listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise ShapeError(
-            f"shapes do not broadcast together: {listed}", do="make each axis, counted from the last, equal or 1"
-        ) from None
+        raise not_together({name: array.shape for name, array in arrays.items()}) from None
+
+
+def not_together(shapes: Mapping[str, Any]) -> ShapeError:
+    """The error that says which shapes do not broadcast."""
+    listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    fix = "make each axis, counted from the last, equal or 1"
+    return ShapeError(f"shapes do not broadcast together: {listed}", do=fix)
 
 
 def require_broadcast(name: str, array: Array, shape: Shape) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -48,6 +48,37 @@ def read_parameters(
     }
 
 
+def require_known(owner: str, given: Iterable[Any], known: Mapping[str, Any]) -> None:
+    """Raises ArgumentError at the first name given that is no parameter of the owner."""
+    for name in given:
+        if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(str(name), known, 1)
+            all_of_them = f"its parameters: {', '.join(known)}" if known else "it has none"
+            fix = f"did you mean {near[0]!r}?" if near else all_of_them
+            raise ArgumentError(f"{owner} has no parameter {name!r}", do=fix)
+
+
+def channel_axis(info: ParameterInfo, given: Shape, shape: Shape) -> int:
+    """The axis of the result along which a parameter of the shape ``given`` goes. Raises ShapeError if it does not."""
+    if info.axis is None:
+        fix = f"pass {info.name} as a number, or declare it per channel: Parameter(axis=...)"
+        raise ShapeError(f"parameter {info.name} is one number, got shape {given}", do=fix)
+    axis = info.axis + len(shape) if info.axis < 0 else info.axis
+    if not 0 <= axis < len(shape):
+        raise ShapeError(
+            f"parameter {info.name} goes along axis {info.axis}; the result has shape {shape}",
+            do=f"pass arrays with that axis, or {info.name} as a number",
+        )
+    if given != (shape[axis],):
+        raise ShapeError(
+            f"parameter {info.name} has shape {given}, axis {info.axis} of the result has length {shape[axis]}",
+            do=f"pass {info.name} of shape ({shape[axis]},)",
+        )
+    return axis
+
+
 def _setting(info: ParameterInfo, value: Any, shape: Shape, dtype: str) -> Setting:
     if is_weak(value):
         try:
@@ -57,20 +88,7 @@ def _setting(info: ParameterInfo, value: Any, shape: Shape, dtype: str) -> Setti
     array = read(value, info.name)
     if prod(array.shape) == 1 and (info.axis is None or len(array.shape) == 0):
         return Setting(float(load(array).reshape(())), given=array)
-    if info.axis is None:
-        fix = f"pass {info.name} as a number, or declare it per channel: Parameter(axis=...)"
-        raise ShapeError(f"parameter {info.name} is one number, got shape {array.shape}", do=fix)
-    axis = info.axis + len(shape) if info.axis < 0 else info.axis
-    if not 0 <= axis < len(shape):
-        raise ShapeError(
-            f"parameter {info.name} goes along axis {info.axis}; the result has shape {shape}",
-            do=f"pass arrays with that axis, or {info.name} as a number",
-        )
-    if array.shape != (shape[axis],):
-        raise ShapeError(
-            f"parameter {info.name} has shape {array.shape}, axis {info.axis} of the result has length {shape[axis]}",
-            do=f"pass {info.name} of shape ({shape[axis]},)",
-        )
+    axis = channel_axis(info, array.shape, shape)
     with np.errstate(all="ignore"):
         numbers = np.array(load(array), np.float64 if dtype == "f64" else np.float32, order="C")
     numbers = numbers.reshape([-1 if place == axis else 1 for place in range(len(shape))])

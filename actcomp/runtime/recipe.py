@@ -25,11 +25,10 @@ MOST_RECIPES = 256  # of one kernel
 def key_of(variant: str, arrays: Sequence[Any]) -> Hashable:
     """What a recipe depends on; None if the arrays are not all NumPy's own, or all torch's with plain memory."""
     key: list[Hashable] = [variant]
-    torch = sys.modules.get("torch")
     for array in arrays:
         if type(array) is np.ndarray:
             key += (array.dtype, array.shape, array.strides)
-        elif torch is not None and type(array) in (torch.Tensor, torch.nn.Parameter):
+        elif (torch := sys.modules.get("torch")) and type(array) in (torch.Tensor, torch.nn.Parameter):
             if array.layout is not torch.strided or array.is_nested or not array.is_cpu or array.is_neg():
                 return None
             key += (array.dtype, array.shape, array.stride())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from ..errors import ArgumentError, DeviceError, DTypeError, ShapeError
+from ..errors import ArgumentError, DeviceError, DTypeError
+from ..runtime.launch import not_together
+from ..runtime.parameters import require_known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,31 +47,28 @@ class Bound:
             found = kernel.input_gradients(*tensors, dy, **self.numbers)
             return found if isinstance(found, tuple) else (found,)
         found = kernel.backward(*tensors[: self.count], dy, **self._parameters(tensors))
-        return self._gradients(tensors, found, self.count)
+        return self._gradients(tensors, found)
 
     def double_backward(self, tensors: Sequence[Tensor], dy: Tensor, dds: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The gradients of backward: of each tensor, and last of dy. ``dds`` has one for each input's gradient."""
         inputs = tensors[: self.count]
         found = self.function.kernel.double_backward(*inputs, dy, *dds, **self._parameters(tensors))
-        return (*self._gradients(tensors, found, self.count + 1, self.count), found[self.count])
+        return (*self._gradients(tensors, found), found[self.count])
 
     def _parameters(self, tensors: Sequence[Tensor]) -> dict[str, Any]:
         """By name; those of one element as numbers, with which a kernel repeats an earlier call at once."""
         given = zip(self.names, tensors[self.count :], strict=True)
         return {**{name: t if t.dim() else t.item() for name, t in given}, **self.numbers}
 
-    def _gradients(
-        self, tensors: Sequence[Tensor], found: Any, first: int, inputs: int | None = None
-    ) -> tuple[Tensor, ...]:
-        """Of the inputs and of the parameters that are tensors, in the order of the call."""
-        if not isinstance(found, tuple):
-            return (found,)
-        own = dict(zip(self.function.parameters, found[first:], strict=True))
+    def _gradients(self, tensors: Sequence[Tensor], found: Any) -> tuple[Tensor, ...]:
+        """Of the inputs, which stand first, and of the parameters that are tensors, of all that stand last."""
+        every = self.function.parameters
+        own = dict(zip(every, found[len(found) - len(every) :], strict=True))
         gradients = [
             torch.tensor(own[name], dtype=t.dtype) if isinstance(own[name], float) else own[name]
             for name, t in zip(self.names, tensors[self.count :], strict=True)
         ]
-        return (*found[: self.count if inputs is None else inputs], *gradients)
+        return (*found[: self.count], *gradients)
 
 
 class Call(NamedTuple):
@@ -102,12 +100,7 @@ def read(function: ActivationFunction, inputs: Sequence[Any], parameters: Mappin
             f"{len(inputs)}",
             do="pass tensors by position, parameters by keyword",
         )
-    for name in parameters:
-        if name not in function.parameters:
-            near = difflib.get_close_matches(name, function.parameters, 1)
-            known = f"its parameters: {', '.join(function.parameters)}" if function.parameters else "it has none"
-            fix = f"did you mean {near[0]!r}?" if near else known
-            raise ArgumentError(f"{function.name} has no parameter {name!r}", do=fix)
+    require_known(function.name, parameters, function.parameters)
     like = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
     tensors = [_tensor(value, name, like) for name, value in zip(function.inputs, inputs, strict=True)]
     tensors = widest(tensors)
@@ -191,10 +184,7 @@ def shape_of(inputs: Sequence[Tensor], names: Sequence[str]) -> Any:
     try:
         return torch.broadcast_shapes(*(t.shape for t in inputs))
     except RuntimeError:
-        listed = ", ".join(f"{name} {tuple(t.shape)}" for name, t in zip(names, inputs, strict=False))
-        raise ShapeError(
-            f"shapes do not broadcast together: {listed}", do="make each axis, counted from the last, equal or 1"
-        ) from None
+        raise not_together({name: tuple(t.shape) for name, t in zip(names, inputs, strict=False)}) from None
 
 
 def _tensor(value: Any, name: str, like: Tensor | None) -> Tensor:

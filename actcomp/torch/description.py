@@ -17,10 +17,8 @@ import actcomp as ac
 
 from .. import saved
 from ..errors import ActcompError, ArgumentError
-from ..results import identity_of
+from ..results import LASTING_RULES, identity_of
 
-# A rule of the user's own may mean something else in another process.
-_RULES = ("reflect", "reciprocal", "inverse", "negate")
 _by_digest: dict[str, ac.Activation] = {}
 _multiples: dict[str, tuple[ac.Activation, float]] = {}
 
@@ -43,7 +41,7 @@ def describe(f: ac.Activation) -> str:
     if _identity(f) in _multiples:
         original, factor = _multiples[_identity(f)]
         return json.dumps({"scaled": json.loads(describe(original)), "by": factor})
-    if vars(f).get("rule", _RULES[0]) in _RULES:
+    if vars(f).get("rule", LASTING_RULES[0]) in LASTING_RULES:
         try:
             plain = saved.told(f, {})
             if _identity(_read(plain)) == _identity(f):
