@@ -40,7 +40,7 @@ from .errors import ArgumentError, DeviceError, DTypeError, ShapeError
 from .runtime import arena
 from .runtime.arrays import is_weak
 from .runtime.launch import not_together
-from .runtime.parameters import require_known
+from .runtime.parameters import learned_names, require_known
 
 __all__ = ["ActivationFunction", "Layer", "function"]
 
@@ -362,12 +362,7 @@ class Layer(tf.keras.layers.Layer):
         self.supports_jit = False
         made = source if isinstance(source, ActivationFunction) else None
         self.function = made or function(source, inputs=inputs, parameters=parameters)
-        names = list(self.function.parameters)
-        given = [learnable] if isinstance(learnable, str) else learnable
-        self.learnable = names if given is True else [] if given is False else list(given)
-        if unknown := set(self.learnable) - set(names):
-            known = f"its parameters: {', '.join(names) or 'none'}"
-            raise ArgumentError(f"learnable names {min(unknown)!r}, which is no parameter", do=known)
+        self.learnable = learned_names(learnable, list(self.function.parameters))
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights, whose shapes may depend on that of the inputs."""

@@ -92,6 +92,7 @@ LAYERS = {
     # frameworks: the public API, and what adapters share with it
     "torch": Layer(("", "errors"), outside=("torch",)),
     "torch.arguments": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
+    "torch.module": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
     "torch.description": Layer(("", "errors", "results", "saved")),
     "torch.function": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
     "jax": Layer(

@@ -60,6 +60,20 @@ def require_known(owner: str, given: Iterable[Any], known: Mapping[str, Any]) ->
             raise ArgumentError(f"{owner} has no parameter {name!r}", do=fix)
 
 
+def learned_names(learnable: bool | str | Iterable[str], names: Sequence[str]) -> list[str]:
+    """The parameters that a layer learns: all for True, none for False, else those named.
+
+    Raises ArgumentError for a name that is no parameter."""
+    if isinstance(learnable, str):
+        learnable = [learnable]
+    learned = list(names) if learnable is True else [] if learnable is False else list(learnable)
+    for name in learned:
+        if name not in names:
+            known = f"its parameters: {', '.join(names) or 'none'}"
+            raise ArgumentError(f"learnable names {name!r}, which is no parameter", do=known)
+    return learned
+
+
 def channel_axis(info: ParameterInfo, given: Shape, shape: Shape) -> int:
     """The axis of the result along which a parameter of the shape ``given`` goes. Raises ShapeError if it does not."""
     if info.axis is None:

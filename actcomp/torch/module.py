@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import actcomp as ac
 
 from ..errors import ArgumentError
+from ..runtime.parameters import learned_names
 from .function import ActivationFunction, function
 
 
@@ -45,13 +46,7 @@ class Module(nn.Module):
         declared = {key: parameter for key, (parameter, _) in given.items()}
         self.function = function(source, inputs=inputs, parameters=declared or None, name=name)
         names = [p.name for p in self.function.activation.parameters]
-        if isinstance(learnable, str):
-            learnable = [learnable]
-        learned = names if learnable is True else [] if learnable is False else list(learnable)
-        for key in learned:
-            if key not in names:
-                known = f"its parameters: {', '.join(names) or 'none'}"
-                raise ArgumentError(f"learnable names {key!r}, which is no parameter", do=known)
+        learned = learned_names(learnable, names)
         for p in self.function.activation.parameters:
             if hasattr(self, p.name):
                 raise ArgumentError(f"a parameter cannot be called {p.name!r} in a module", do="rename it")
