@@ -70,21 +70,15 @@ def _rank(bound: Bound, tensors: Sequence[Tensor], dims: Dims) -> int:
 def _front(bound: Bound, name: str, tensor: Tensor, dim: int | None, rank: int) -> Tensor:
     """The tensor as it broadcasts to the result with the mapped axis in front, of as many axes as that."""
     moved = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
-    own = moved.shape[1:]
-    if name not in bound.function.inputs and len(own) == 1:
-        axis = next(p.axis for p in bound.function.activation.parameters if p.name == name)
-        if axis is not None:
-            own = torch.Size([own[0] if place == axis % rank else 1 for place in range(rank)])
-        else:
-            own = torch.Size([])
+    own = compose.spread_shape(bound, name, moved.shape[1:], rank)
     return moved.reshape(moved.shape[0], *[1] * (rank - len(own)), *own)
 
 
 def _fronted(bound: Bound, tensors: Sequence[Tensor], dims: Dims) -> tuple[Bound, list[Tensor]]:
     rank = _rank(bound, tensors, dims)
-    names = (*bound.function.inputs, *bound.names)
+    names = compose.names_of(bound)
     moved = [_front(bound, *each, rank) for each in zip(names, tensors, dims, strict=True)]
-    if not bound.names and not _has_channels(bound):
+    if not bound.names:
         return bound, moved
     dtype = torch.promote_types(tensors[0].dtype, torch.float32)
     given = dict(zip(bound.names, moved[bound.count :], strict=True))
@@ -93,10 +87,6 @@ def _fronted(bound: Bound, tensors: Sequence[Tensor], dims: Dims) -> tuple[Bound
     parameters = [given[name] if name in given else torch.tensor(v, **like) for name, v in numbers.items()]
     promoted = Bound(bound.function.promoted(), (), {})
     return promoted, [t.to(dtype) for t in (*moved[: bound.count], *parameters)]
-
-
-def _has_channels(bound: Bound) -> bool:
-    return any(p.axis is not None and p.name in bound.names for p in bound.function.activation.parameters)
 
 
 def _expanded(

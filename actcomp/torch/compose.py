@@ -93,29 +93,32 @@ def _call(bound: Bound, function: ActivationFunction, tensors: Sequence[Tensor])
     return function(*tensors[: bound.count], **parameters, **bound.numbers)
 
 
-def axis_of(bound: Bound, name: str, tensor: Tensor, dims: int) -> int | None:
-    """The result's axis that a parameter given per channel goes along; None for one number."""
+def _axis_of(bound: Bound, name: str, shape: Sequence[int], rank: int) -> int | None:
+    """The axis of a result of so many that a parameter given per channel goes along; None for one number."""
     for parameter in bound.function.activation.parameters:
-        if parameter.name == name and parameter.axis is not None and tensor.dim() == 1:
-            return parameter.axis % dims if dims else None
+        if parameter.name == name and parameter.axis is not None and len(shape) == 1:
+            return parameter.axis % rank if rank else None
     return None
+
+
+def spread_shape(bound: Bound, name: str, shape: Sequence[int], rank: int) -> list[int]:
+    """The shape in which a value of the variable's shape broadcasts to a result of so many axes."""
+    if name in bound.function.inputs:
+        return list(shape)
+    axis = _axis_of(bound, name, shape, rank)
+    return [] if axis is None else [shape[0] if place == axis else 1 for place in range(rank)]
 
 
 def _spread(bound: Bound, name: str, value: Tensor, like: Tensor) -> Tensor:
     """A value of the variable's shape, so that it broadcasts to the result's."""
-    if name in bound.function.inputs:
-        return value
-    axis = axis_of(bound, name, value, like.dim())
-    if axis is None:
-        return value.reshape(())
-    return value.reshape([-1 if place == axis else 1 for place in range(like.dim())])
+    return value.reshape(spread_shape(bound, name, value.shape, like.dim()))
 
 
 def _gather(bound: Bound, name: str, values: Tensor, like: Tensor) -> Tensor:
     """Elements' gradients summed to the shape and dtype of the variable; parameters' in their own precision."""
     if name in bound.function.inputs:
         return values if values.shape == like.shape else values.sum_to_size(like.shape)
-    axis = axis_of(bound, name, like, values.dim())
+    axis = _axis_of(bound, name, like.shape, values.dim())
     wide = values.to(torch.promote_types(like.dtype, torch.float32))
     if axis is not None and like.numel() == values.shape[axis]:
         total = wide.sum([place for place in range(values.dim()) if place != axis]) if values.dim() > 1 else wide
