@@ -49,7 +49,7 @@ _PUBLIC = {
         (
             "ActcompError", "ParseError", "UnsupportedExpression", "NotDifferentiable", "DTypeError", "ShapeError",
             "DeviceError", "CacheError", "ArgumentError", "UnboundedImage", "NotMonotone", "NoClosedForm",
-            "NoDecomposition", "UndecidedImage", "ProofFailed",
+            "NoDecomposition", "UndecidedImage", "ProofFailed", "ToolchainError", "AssemblyError",
         ),
         "errors",
     ),
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from .catalog import CATALOG as CATALOG
     from .errors import ActcompError as ActcompError
     from .errors import ArgumentError as ArgumentError
+    from .errors import AssemblyError as AssemblyError
     from .errors import CacheError as CacheError
     from .errors import DeviceError as DeviceError
     from .errors import DTypeError as DTypeError
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .errors import ParseError as ParseError
     from .errors import ProofFailed as ProofFailed
     from .errors import ShapeError as ShapeError
+    from .errors import ToolchainError as ToolchainError
     from .errors import UnboundedImage as UnboundedImage
     from .errors import UndecidedImage as UndecidedImage
     from .errors import UnsupportedExpression as UnsupportedExpression

@@ -76,3 +76,14 @@ class CacheError(ActcompError):
 
 class ArgumentError(ActcompError, TypeError):
     """A call has too many or too few inputs, or names a parameter that the kernel does not have."""
+
+
+class ToolchainError(ActcompError, RuntimeError):
+    """A tool of the CUDA toolchain is missing, too old, or does not run here."""
+
+
+class AssemblyError(ActcompError, RuntimeError):
+    """The CUDA toolchain refuses code that this package wrote: a fault of this package."""
+
+    def __init__(self, what: str, *, do: str | None = "report the formula and the machine") -> None:
+        super().__init__(what, do=do)

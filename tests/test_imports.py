@@ -71,6 +71,8 @@ LAYERS = {
     # arrays, threads, memory: knows no SymPy
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
     "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
+    # CUDA devices: knows no SymPy
+    "cuda": Layer(("errors", "debug", "program", "emit", "runtime"), outside=("numpy",)),
     "results": Layer(("", "runtime"), deferred=("certified",), guests=("sympy",)),
     "kernel": Layer(("errors", "debug", "program", "runtime"), outside=("numpy",)),
     "pair": Layer(("errors", "kernel", "program", "runtime")),
