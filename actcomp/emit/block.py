@@ -55,6 +55,20 @@ def longest_chain(program: Program) -> int:
     return max((ready[output.value] for output in program.outputs), default=0)
 
 
+def read_once(program: Program) -> list[int]:
+    """The values that depend on uniform inputs alone and that outputs, or values that do not, read; in order."""
+    operations = program.operations
+    uniform = {entry.name for entry in uniform_inputs(program)}
+    is_once: list[bool] = []
+    for operation in operations:
+        reads = [k for k in operation.operands if operations[k].name != "const"]
+        is_input = operation.name == "input" and operation.payload in uniform
+        is_once.append(is_input or bool(reads) and all(is_once[k] for k in reads))
+    read = {k for i, operation in enumerate(operations) if not is_once[i] for k in operation.operands}
+    read |= {output.value for output in program.outputs}
+    return sorted(k for k in read if is_once[k])
+
+
 def emit_module(program: Program, target: Target, streaming: bool = False) -> str:
     """The module with the function ``block``. Streaming stores outputs past the caches (aligned to 64 bytes)."""
     return emit_together({"block": program}, target, streaming)
@@ -137,19 +151,11 @@ class _Block:
         emission.inputs[entry.name] = r
 
     def _compute_once(self) -> None:
-        """Computes, as scalars, all values that depend on uniform inputs alone, and spreads those that others read."""
-        operations = self.program.operations
-        uniform = {entry.name for entry in self.uniforms}
-        is_once: list[bool] = []
-        for operation in operations:
-            reads = [k for k in operation.operands if operations[k].name != "const"]
-            is_input = operation.name == "input" and operation.payload in uniform
-            is_once.append(is_input or bool(reads) and all(is_once[k] for k in reads))
-        read = {k for i, operation in enumerate(operations) if not is_once[i] for k in operation.operands}
-        read |= {output.value for output in self.program.outputs}
-        for value in sorted(k for k in read if is_once[k] and self.values.regions.home[k] is not None):
-            self.once.demand([value])
-            self.values.bind(value, self._spread(self.once.name(value), value))
+        """Computes what uniform inputs alone decide, as scalars, and spreads what others read of it."""
+        for value in read_once(self.program):
+            if self.values.regions.home[value] is not None:
+                self.once.demand([value])
+                self.values.bind(value, self._spread(self.once.name(value), value))
 
     def _spread(self, scalar: str, value: int) -> str:
         if self.lanes == 1:

@@ -295,21 +295,31 @@ class Emission:
                     bits |= 1 << other
         return group
 
+    @property
+    def goes_along(self) -> bool:
+        """Whether a slow path may be taken for the sake of others: then each lane keeps its own result by the mask."""
+        return self.lanes > 1
+
+    def any_lane(self, mask: str) -> str:
+        """Whether the slow path behind the mask is to be taken."""
+        if self.lanes == 1:
+            return mask
+        r = self.fresh()
+        self.line(f"{r} = call i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.type_text('b')} {mask})")
+        return r
+
     def _branch(self, group: list[int]) -> None:
         mask = self.program.operations[group[0]].operands[0]
         before, unique = self.label, self.fresh()[1:]
-        any_lane = mask_name = self.name(mask)
-        if self.lanes > 1:
-            any_lane = self.fresh()
-            self.line(f"{any_lane} = call i1 @llvm.vector.reduce.or.v{self.lanes}i1({self.type_text('b')} {mask_name})")
-        self.line(f"br i1 {any_lane}, label %rare.{unique}, label %after.{unique}, !prof !1")
+        mask_name = self.name(mask)
+        self.line(f"br i1 {self.any_lane(mask_name)}, label %rare.{unique}, label %after.{unique}, !prof !1")
         self.start_block(f"rare.{unique}")
         self._scopes.append({})
         self._masks.append(mask)
         operands = [self.program.operations[member].operands for member in group]
         self.demand(slow for _, _, slow in operands)
         taken = [self.name(slow) for _, _, slow in operands]
-        if self.lanes > 1:
+        if self.goes_along:
             for position, member in enumerate(group):
                 arms = [mask_name, taken[position], self.name(operands[position][1])]
                 kind = self.program.type_of(member)
