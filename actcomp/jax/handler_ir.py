@@ -15,7 +15,7 @@ asks for the version by an extension of the frame; the answer is the one that ja
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..emit.target import Target
 from ..program.interpreter import SUM_RUN
@@ -29,9 +29,13 @@ _MEMORY, _ARGUMENTS = 8, 3  # XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, INVALID_ARG
 
 def handler_text(target: Target) -> str:
     """The module's text."""
-    text = SHARE_TEXT + _TEXT
     values = {"RUN": SUM_RUN, "WORDS": TABLE_WORDS, "MEMORY": _MEMORY, "ARGUMENTS": _ARGUMENTS}
-    for name, value in {**values, **share_values(target)}.items():
+    return module_text(SHARE_TEXT + _TEXT, {**values, **share_values(target)}, target)
+
+
+def module_text(text: str, values: Mapping[str, object], target: Target) -> str:
+    """A module of handlers: ``text`` with values for the names in angle brackets, spelled out."""
+    for name, value in values.items():
         text = text.replace(f"<{name}>", str(value))
     attributes = f'nounwind "target-cpu"="{target.cpu}" "target-features"="{target.features}"'
     body = "\n".join(_spelled(text))
