@@ -15,7 +15,21 @@ from .entry import THREADS, Entry, Form, arguments_of
 from .interface import sum_outputs
 from .nvptx_dense import emit_dense
 from .nvptx_frame import Frame, elements_each
+from .nvptx_rows import emit_rows
+from .nvptx_strided import emit_strided
+from .nvptx_sums import emit_runs
+from .nvptx_writer import module
 from .target import Target
+
+
+def _dense(frame: Frame) -> None:
+    if frame.sums:
+        emit_runs(frame, "%n", frame.contiguous, is_wide=True)
+    else:
+        emit_dense(frame)
+
+
+_FORMS = {"dense": _dense, "strided": emit_strided, "rows": emit_rows}
 
 
 def emit_cuda(programs: Mapping[str, Program], target: Target, form: Form) -> str:
@@ -25,13 +39,10 @@ def emit_cuda(programs: Mapping[str, Program], target: Target, form: Form) -> st
     for name, program in programs.items():
         frame = Frame(program, target, name, form)
         frame.start()
-        emit_dense(frame)
+        _FORMS[form.kind](frame)
         functions += frame.finish()
         tables |= frame.tables()
-    head = [f'target triple = "{target.triple}"']
-    attributes = f'nounwind "nvvm.maxntid"="{THREADS}" "target-cpu"="{target.cpu}" "target-features"="{target.features}"'
-    tail = [f"attributes #0 = {{ {attributes} }}", '!1 = !{!"branch_weights", i32 1, i32 4000}']
-    return "\n".join([*head, *tables.values(), *functions, *tail]) + "\n"
+    return module(target, list(tables.values()), functions)
 
 
 def entry_of(program: Program, name: str, form: Form) -> Entry:

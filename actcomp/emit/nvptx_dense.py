@@ -7,7 +7,8 @@ far from one; else all elements go singly. Single elements are done by the last 
 from __future__ import annotations
 
 from .interface import BYTES
-from .nvptx_frame import GLOBAL, Frame
+from .nvptx_frame import Frame
+from .nvptx_writer import GLOBAL
 
 
 def emit_dense(frame: Frame) -> None:
@@ -19,29 +20,28 @@ def emit_dense(frame: Frame) -> None:
     groups = frame.compute(f"select i1 {is_aligned}, i64 {whole}, i64 0")
     wide = frame.values(frame.each, "wide")
 
-    def body(turn: str) -> None:
+    def body(turn: str, _: list[str]) -> list[str]:
         group = frame.compute(f"add i64 {turn}, %tid")
         inside = frame.compute(f"icmp slt i64 {group}, {groups}")
         offset = frame.compute(f"shl i64 {group}, {shift}")
         addresses = frame.contiguous(frame.compute(f"add i64 {offset}, {start}"))
         frame.load(wide, addresses, inside)
         frame.store(wide, addresses, inside)
+        return []
 
-    frame.loop(wide, "%first", "%threads", groups, body)
+    frame.loop("%first", "%threads", groups, body)
     done = frame.compute(f"shl i64 {groups}, {shift}")
     left = frame.compute(f"sub i64 %n, {done}")
     after = frame.compute("sub i64 %nctaid, %ctaid")
-    last = frame.compute("sub i64 " + after + ", 1")
+    last = frame.compute(f"sub i64 {after}, 1")
     first = frame.compute(f"mul i64 {last}, %ntid")
-    single = frame.values(1, "single")
-    single.label = wide.label
 
     def place(number: str) -> dict[int, str]:
         is_before = frame.compute(f"icmp slt i64 {number}, {start}")
         beyond = frame.compute(f"add i64 {number}, {done}")
         return frame.contiguous(frame.compute(f"select i1 {is_before}, i64 {number}, i64 {beyond}"))
 
-    frame.elements(single, first, left, place)
+    frame.elements(first, left, place)
 
 
 def first_border(frame: Frame) -> tuple[str, str]:
