@@ -32,18 +32,23 @@ def compile(
     inputs: Sequence[str] | None = None,
     parameters: Mapping[str, float | Parameter] | None = None,
     name: str | None = None,
+    backend: str = "nvptx",
 ) -> Kernel:
     """The Kernel of an activation: a formula, a catalog name, a SymPy expression, a Python function or an Activation.
 
     Arguments as for :func:`activation`. Machine code is made for each dtype and direction at the first call that needs
-    it, and kept on disk. Raises ParseError, UnsupportedExpression.
+    it, and kept on disk. ``backend``: what makes the code for arrays on CUDA devices, "nvptx" (by LLVM, 16 bytes at a
+    time) or "numba" (readable Numba CUDA source; needs ``pip install "actcomp[cuda]"``); the bits are the same.
+
+    Raises ParseError, UnsupportedExpression, ArgumentError (backend).
     """
     if not isinstance(source, str):
         made = _activation(source, inputs, parameters, name)
-        return Kernel(_source_of(made), remake=functools.partial(compile, made))
+        return Kernel(_source_of(made), functools.partial(compile, made, backend=backend), backend=backend)
     key = _source_key(source, inputs, parameters, name)
-    remake = functools.partial(compile, source, inputs=inputs, parameters=parameters, name=name)
-    return Kernel(_cached_source(key, lambda: _activation(source, inputs, parameters, name)), remake)
+    remake = functools.partial(compile, source, inputs=inputs, parameters=parameters, name=name, backend=backend)
+    described = _cached_source(key, lambda: _activation(source, inputs, parameters, name))
+    return Kernel(described, remake, backend=backend)
 
 
 def compile_pair(
@@ -55,14 +60,16 @@ def compile_pair(
     inputs: Sequence[str] | None = None,
     parameters: Mapping[str, float | Parameter] | None = None,
     name: str | None = None,
+    backend: str = "nvptx",
     **options: Any,
 ) -> AlternatingKernel:
     """The pair of kernels of an activation and its adversary, for alternating layers: ``pair(x, layer=3)``.
 
-    ``f``, ``inputs``, ``parameters``, ``name`` as for :func:`compile`; ``rule``, ``mode`` and other options as for
-    :func:`adversary`. With mode "split" the even layers run the lifted activation that :func:`decompose` gives (with
-    the option ``cut``), the odd ones its adversary; both have an input for each term. ``adversary``: an activation to
-    pair with instead, by any description that compile takes, with inputs of the same names.
+    ``f``, ``inputs``, ``parameters``, ``name``, ``backend`` as for :func:`compile`; ``rule``, ``mode`` and other
+    options as for :func:`adversary`. With mode "split" the even layers run the lifted activation that
+    :func:`decompose` gives (with the option ``cut``), the odd ones its adversary; both have an input for each term.
+    ``adversary``: an activation to pair with instead, by any description that compile takes, with inputs of the same
+    names.
 
     Given as a formula or a catalog name, both halves are kept on disk, so that a later process does no mathematics.
     Raises what compile, adversary and decompose raise; ArgumentError if the two do not fit each other.
@@ -72,7 +79,7 @@ def compile_pair(
     source = (f, inputs, parameters, name)
     remake = functools.partial(
         compile_pair, f, rule=rule, mode=mode, adversary=adversary,
-        inputs=inputs, parameters=parameters, name=name, **options,
+        inputs=inputs, parameters=parameters, name=name, backend=backend, **options,
     )  # fmt: skip
     if adversary is not None:
         if (rule, mode) != ("reflect", "global") or options:
@@ -80,7 +87,7 @@ def compile_pair(
                 "adversary= takes the place of rule, mode and their options", do="give it alone, or leave it away"
             )
         other = _described_source(adversary, None, None, None)
-        return AlternatingKernel(_described_source(*source), other, remake)
+        return AlternatingKernel(_described_source(*source), other, remake, backend)
 
     def first() -> Activation:
         made = _activation(*source)
@@ -94,9 +101,10 @@ def compile_pair(
 
     key = _pair_key(source, rule, mode, options)
     if key is None:
-        return AlternatingKernel(_source_of(first()), _source_of(second()), remake)
+        return AlternatingKernel(_source_of(first()), _source_of(second()), remake, backend)
     even = _source_key(*source) if mode != "split" else f"lifted {key}"
-    return AlternatingKernel(_cached_source(even, first), _cached_source(f"adversary {key}", second), remake)
+    halves = _cached_source(even, first), _cached_source(f"adversary {key}", second)
+    return AlternatingKernel(*halves, remake, backend)
 
 
 def verify(f: Any, **options: Any) -> Report:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .errors import ArgumentError
+from .program.channels import per_channel as with_channels
 from .program.source import KernelSource
 from .program.stored import whole
 from .runtime import engine
-from .runtime.arrays import Array, is_weak, read_out, scratch
+from .runtime.arrays import HOST, Array, is_weak, read_out
 from .runtime.call import Call
-from .runtime.gradients import back_to_shape, sum_to_axis, together
+from .runtime.gradients import together
 from .runtime.launch import check_out, common_shape, read_all, require_broadcast
 from .runtime.making import LOCK
 from .runtime.parameters import read_parameters, require_known
 from .runtime.recipe import MOST_RECIPES, Recipe, key_of
 
 if TYPE_CHECKING:
+    from .cuda.call import CudaCall
+    from .cuda.native import CudaNative
     from .program.program import Program
+    from .program.stored import StoredProgram
     from .runtime.front import Front
     from .runtime.native import Native
 
     Load = Callable[[str, str, frozenset[str]], Native]
+    Companions = Callable[[str, str, frozenset[str], bool], tuple[Mapping[str, Program | StoredProgram], str]]
 
+BACKENDS = ("nvptx", "numba")
+NONE: frozenset[str] = frozenset()
 
 _CALL = """f(inputs), elementwise. ``out=``: an array of the result's library, element type and shape to write to, in
 any layout; it may be an input itself, but not overlap one otherwise. Every element is computed; there is no ``where=``
@@ -35,15 +41,20 @@ as ufuncs have it: ``numpy.where(mask, f(x), other)``. Other keywords are parame
 class Kernel:
     """An activation as machine code: forward, backward, double backward, made for each dtype at its first use.
 
-    **Arrays.** NumPy arrays, torch tensors, JAX arrays and whatever else offers ``__dlpack__`` on the CPU, of float64,
-    float32, float16 or bfloat16 (in NumPy: ml_dtypes), in any layout, are read where they lie. The result is of the
-    same library (NumPy, where a library has no ``__array_namespace__``) and element type, shaped as the inputs
+    **Arrays.** NumPy arrays, torch tensors, JAX arrays and whatever else offers ``__dlpack__`` on the CPU or a CUDA
+    device, or ``__cuda_array_interface__``, of float64, float32, float16 or bfloat16 (in NumPy: ml_dtypes), in any
+    layout, are read where they lie. The result is of the same library (NumPy, where a library has no
+    ``__array_namespace__``; on CUDA a :class:`CudaArray`) and element type, shaped as the inputs
     broadcast together, laid out in memory as they are. Python numbers and lists of numbers count as float64 NumPy
     arrays; beside an array a Python number takes its element type. 0-d in, 0-d array out. Several inputs must agree in
     library and element type.
 
     **Parameters** are keywords: a number, anything with one element, or, for a parameter declared per channel, an array
     of shape (channels,). They are rounded to float32 for float32, float16 and bfloat16 arrays.
+
+    **CUDA.** Kernels are launched on the stream that the library uses (torch's, CuPy's current one; the one that
+    ``__cuda_array_interface__`` names; else the default one), and nothing waits for them. Gradients of parameters
+    are arrays on the device: of the parameter's form, 0-d float64 for a number.
 
     **torch.** Results carry no history: gradients are not tracked through a Kernel called directly, whatever
     ``requires_grad`` says. ``actcomp.torch`` has the differentiable form.
@@ -57,17 +68,28 @@ class Kernel:
     __call__: Callable[..., Any]
 
     def __init__(
-        self, source: KernelSource, remake: Callable[[], Kernel] | None = None, load: Load | None = None
+        self,
+        source: KernelSource,
+        remake: Callable[[], Kernel] | None = None,
+        load: Load | None = None,
+        backend: str = "nvptx",
+        companions: Companions | None = None,
     ) -> None:
         """``remake`` makes the Kernel again in another process: what pickling stores. ``load`` makes the machine code
-        of (variant, dtype, per_channel), as native() does by itself."""
+        of (variant, dtype, per_channel), as native() does by itself. ``backend``: what makes the code for CUDA arrays,
+        one of BACKENDS. ``companions``: the Programs that are compiled together for CUDA, and the name of its own."""
+        if backend not in BACKENDS:
+            raise ArgumentError(f"there is no backend {backend!r}", do=f"one of {', '.join(BACKENDS)}")
         for name in (*source.inputs, *(p.name for p in source.parameters)):
             if name in ("out", "self"):
                 raise ArgumentError(f"{source.name}: {name!r} has a meaning of its own in calls", do="rename it")
         self.source = source
         self._remake = remake
         self._load = load or (lambda *key: engine.load(self.program(*key) if key[2] else source.program(*key[:2])))
+        self.backend = backend
+        self._companions = companions or self._alone
         self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
+        self._on_cuda: dict[tuple[str, str, frozenset[str], bool], CudaNative] = {}
         self._fronts: dict[str, Front] = {}
         self._recipes: dict[Hashable, Recipe] = {}
         self.__call__ = self._first_forward
@@ -186,25 +208,16 @@ class Kernel:
     # For adapters and verification ------------------------------------------------------------------------------------
 
     def program(
-        self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = frozenset()
+        self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = NONE, rows: bool = False
     ) -> Program:
         """The Program of "forward", "derivative", "backward" or "double_backward" in "f64", "f32", "f16" or "bf16".
 
-        Parameters in ``per_channel`` are element inputs of it, and their gradients element outputs."""
+        Parameters in ``per_channel`` are element inputs of it, and their gradients element outputs (sums for
+        ``rows``)."""
         program = whole(self.source.program(variant, dtype))
-        if not per_channel:
-            return program
-        inputs = tuple(
-            replace(i, role="element") if i.name[:2] == "p." and i.name[2:] in per_channel else i
-            for i in program.inputs
-        )
-        outputs = tuple(
-            replace(o, reduction="element") if o.name[:4] == "d.p." and o.name[4:] in per_channel else o
-            for o in program.outputs
-        )
-        return replace(program, inputs=inputs, outputs=outputs)
+        return with_channels(program, per_channel, rows) if per_channel else program
 
-    def native(self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = frozenset()) -> Native:
+    def native(self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = NONE) -> Native:
         """The machine code of a Program, made once."""
         key = (variant, dtype, per_channel)
         found = self._natives.get(key)
@@ -215,7 +228,31 @@ class Kernel:
                     found = self._natives[key] = self._load(*key)
         return found
 
+    def cuda(
+        self, variant: str = "forward", dtype: str = "f32", per_channel: frozenset[str] = NONE, rows: bool = False
+    ) -> CudaNative:
+        """The kernels of a Program for CUDA devices, of the kernel's ``backend``, made once; machine code comes with
+        the first launch. ``rows``: parameters in ``per_channel`` have a value for each column, their gradients are sums
+        (emit/entry.py)."""
+        key = (variant, dtype, per_channel, rows)
+        found = self._on_cuda.get(key)
+        if found is None:
+            with LOCK:
+                found = self._on_cuda.get(key)
+                if found is None:
+                    from .cuda.native import CudaNative
+
+                    found = self._on_cuda[key] = CudaNative(*self._companions(*key), self.backend)
+        return found
+
     # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _alone(
+        self, variant: str, dtype: str, per_channel: frozenset[str], rows: bool
+    ) -> tuple[Mapping[str, Program | StoredProgram], str]:
+        """The Program by itself; as stored where nothing changes, so that what the disk cache holds is not parsed."""
+        own = self.program(variant, dtype, per_channel, rows) if per_channel else self.source.program(variant, dtype)
+        return {f"{variant}_{dtype}": own}, f"{variant}_{dtype}"
 
     def _front_of(self, variant: str, general: Callable[..., Any]) -> Callable[..., Any]:
         """The short way of a variant, made at its first call."""
@@ -255,10 +292,10 @@ class Kernel:
     def _general_gradients(self, variant: str, /, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
         return self._gradients(variant, arrays, parameters, out)
 
-    def _shorten(self, variant: str, call: Call) -> None:
+    def _shorten(self, variant: str, call: Call | CudaCall) -> None:
         """From now on plain arrays such as those of this call go the short way."""
         x = next(iter(call.inputs.values()))
-        if all(setting.channels is None for setting in call.settings.values()):
+        if isinstance(call, Call) and all(setting.channels is None for setting in call.settings.values()):
             defaults = [self.parameters[name[2:]] for name in call.native.uniforms]
             with LOCK:
                 self._fronts[variant].add(x, call.native, defaults)
@@ -276,17 +313,21 @@ class Kernel:
         values = {**defaults, **parameters}
         return recipe.run(arrays, [values[name[2:]] for name in recipe.native.uniforms])
 
-    def _remember(self, variant: str, arrays: Sequence[Any], call: Call, outputs: Mapping[str, Array]) -> None:
+    def _remember(
+        self, variant: str, arrays: Sequence[Any], call: Call | CudaCall, outputs: Mapping[str, Array]
+    ) -> None:
         """Keeps the recipe of a call in which nothing was broadcast and every parameter was one number."""
         key = key_of(variant, arrays)
-        if key is None or any(array.shape != call.shape for array in call.operands.values()):
+        if key is None or not isinstance(call, Call):
+            return
+        if any(array.shape != call.shape for array in call.operands.values()):
             return
         if all(setting.channels is None for setting in call.settings.values()):
             if len(self._recipes) >= MOST_RECIPES:
                 self._recipes.clear()
             self._recipes[key] = Recipe(call.native, call.operands, outputs, call.shape)
 
-    def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Call:
+    def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Call | CudaCall:
         """Reads and checks everything that goes in; makes the code if it is not there yet."""
         names = self._operand_names(variant)
         if len(arrays) != len(names):
@@ -303,11 +344,18 @@ class Kernel:
         for name, shown in names.items():
             if name not in inputs:
                 require_broadcast(shown, operands[name], inputs[name[2:]].shape if name[:2] == "h." else shape)
-        dtype = next(iter(inputs.values())).dtype
-        settings = read_parameters(self.source.parameters, parameters, shape, dtype)
-        per_channel = {f"p.{name}": s.channels for name, s in settings.items() if s.channels is not None}
-        native = self.native(variant, dtype, frozenset(name[2:] for name in per_channel))
-        return Call(native, operands | per_channel, inputs, shape, settings)
+        first = next(iter(inputs.values()))
+        settings = read_parameters(self.source.parameters, parameters, shape, first)
+        channels = {name: s.channels for name, s in settings.items() if s.channels is not None}
+        if first.device != HOST:
+            from .cuda.call import CudaCall, is_rows
+
+            rows = is_rows(operands, settings, shape)
+            on_device = self.cuda(variant, first.dtype, frozenset(channels), rows)
+            return CudaCall(on_device, operands, inputs, shape, settings, rows)
+        native = self.native(variant, first.dtype, frozenset(channels))
+        every = operands | {f"p.{name}": array for name, array in channels.items()}
+        return Call(native, every, inputs, shape, settings)
 
     def _operand_names(self, variant: str) -> dict[str, str]:
         """The Program's names of what a call passes by position, and what errors and results call them."""
@@ -351,20 +399,14 @@ class Kernel:
             results = dict.fromkeys(wanted, target)
         else:
             raise ArgumentError(f"{self.name} has {len(self.inputs)} gradients", do="leave out= away")
-        settings = {name: call.settings[name] for name in learned}
-        channels = {f"d.p.{name}": s.channels for name, s in settings.items() if s.channels is not None}
-        scratches = {name: scratch(array, call.shape) for name, array in channels.items()}
-        sums = call.run({**results, **scratches})
+        gradients = call.gradients(results, learned)
         values = [out]
         if out is None:
             of = {name: call.operands["g.y" if name == "d.g.y" else name[2:]] for name in wanted}
-            summed = [back_to_shape(results[name], operand) for name, operand in of.items()]
+            summed = [call.back_to_shape(results[name], operand) for name, operand in of.items()]
             values = [array.kind.result(array) for array in summed]
             self._remember(variant, arrays, call, results)
-        for name, setting in settings.items():
-            array = scratches.get(f"d.p.{name}")
-            total = sums[f"d.p.{name}"] if array is None else sum_to_axis(array, setting.axis)
-            values.append(setting.gradient(total))
+        values += gradients
         if variant in self._fronts:
             self._shorten(variant, call)
         return together(fields, values)

@@ -34,7 +34,11 @@ class AlternatingKernel:
     """
 
     def __init__(
-        self, even: KernelSource, odd: KernelSource, remake: Callable[[], AlternatingKernel] | None = None
+        self,
+        even: KernelSource,
+        odd: KernelSource,
+        remake: Callable[[], AlternatingKernel] | None = None,
+        backend: str = "nvptx",
     ) -> None:
         """``remake`` makes the pair again in another process: what pickling stores. Raises ArgumentError if the inputs
         differ, or the defaults of a parameter that both have."""
@@ -42,14 +46,20 @@ class AlternatingKernel:
         self._remake = remake
         self._images: dict[tuple[str, str, frozenset[str]], dict[str, Native]] = {}
         self.even, self.odd = (
-            Kernel(source, remake and functools.partial(_half, remake, name), functools.partial(self._load, name))
+            Kernel(
+                source,
+                remake and functools.partial(_half, remake, name),
+                functools.partial(self._load, name),
+                backend,
+                functools.partial(self._both_halves, name),
+            )
             for name, source in zip(HALVES, (even, odd), strict=True)
         )
         self._halves = (self.even, self.odd)
         self._calls: list[Callable[..., Any]] = [functools.partial(self._first, parity) for parity in (0, 1)]
         parameters = {p.name: p for p in (*odd.parameters, *even.parameters)}
         joint = KernelSource(even.name, even.inputs, tuple(parameters.values()), even.saves, self._join)
-        self._joint = Kernel(joint)
+        self._joint = Kernel(joint, backend=backend)
 
     # What it is -------------------------------------------------------------------------------------------------------
 
@@ -169,6 +179,13 @@ class AlternatingKernel:
             self._images[key] = engine.load_together({half: _program(kernel, *key) for half, kernel in halves})
         return self._images[key][name]
 
+    def _both_halves(
+        self, name: str, variant: str, dtype: str, per_channel: frozenset[str], rows: bool
+    ) -> tuple[dict[str, Program | StoredProgram], str]:
+        """What is compiled together for CUDA."""
+        key = (variant, dtype, per_channel, rows)
+        return {half: _program(kernel, *key) for half, kernel in zip(HALVES, self._halves, strict=True)}, name
+
     def _join(self, variant: str, dtype: str) -> Program:
         """The Program of both halves, of the variant "both"."""
         from .program.join import join
@@ -179,10 +196,12 @@ class AlternatingKernel:
         return join(programs, f"{programs['even'].name}_both")
 
 
-def _program(kernel: Kernel, variant: str, dtype: str, per_channel: frozenset[str]) -> Program | StoredProgram:
+def _program(
+    kernel: Kernel, variant: str, dtype: str, per_channel: frozenset[str], rows: bool = False
+) -> Program | StoredProgram:
     """As stored where nothing changes, so that what the disk cache holds is not parsed."""
     own = per_channel & set(kernel.parameters)
-    return kernel.program(variant, dtype, own) if own else kernel.source.program(variant, dtype)
+    return kernel.program(variant, dtype, own, rows) if own else kernel.source.program(variant, dtype)
 
 
 def _half(remake: Callable[[], AlternatingKernel], name: str) -> Kernel:

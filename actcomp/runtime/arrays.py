@@ -21,6 +21,7 @@ from . import arena
 from .layout import Shape, contiguous_strides, memory_order
 
 ITEMSIZE = {"f64": 8, "f32": 4, "f16": 2, "bf16": 2}
+HOST = -1
 LONG_NAME = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
@@ -34,6 +35,12 @@ class Kind:
     result: Callable[[Array], Any]
     written: Callable[[Array], None] | None = None
 
+    def number(self, like: Array, number: float) -> Array:
+        """A 0-d array of the library and element type of ``like`` that holds the number, rounded once."""
+        fresh = self.empty(like, (), ())
+        store(fresh, np.float64(number))
+        return fresh
+
 
 @dataclass(frozen=True, slots=True)
 class Array:
@@ -46,6 +53,7 @@ class Array:
     writable: bool
     kind: Kind
     owner: Any
+    device: int = HOST  # or the ordinal of a CUDA device
 
     @property
     def itemsize(self) -> int:
@@ -78,13 +86,6 @@ def is_weak(value: Any) -> bool:
     return type(value) is float or type(value) is int
 
 
-def number_like(like: Array, number: float) -> Array:
-    """A 0-d array of the same library and element type that holds the number, rounded once."""
-    fresh = like.kind.empty(like, (), ())
-    store(fresh, np.float64(number))
-    return fresh
-
-
 def load(array: Array) -> np.ndarray[Any, Any]:
     """The elements as float64, float32 or float16 (a view), or bfloat16 widened to float32 (a copy)."""
     view = raw(array)
@@ -95,13 +96,13 @@ def store(array: Array, values: np.ndarray[Any, Any] | np.float64) -> None:
     """Writes float64 values, each rounded once to the array's element type."""
     target = raw(array)
     if array.dtype == "bf16":
-        target[...] = _bfloat16_bits(np.asarray(values, np.float64))
+        target[...] = bfloat16_bits(np.asarray(values, np.float64))
     else:
         with np.errstate(all="ignore"):
             target[...] = values
 
 
-def _bfloat16_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def bfloat16_bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Round to nearest even, once: by way of float32 rounded to odd, whose last bit says that something was cut off."""
     with np.errstate(all="ignore"):
         near = values.astype(np.float32)
@@ -158,6 +159,10 @@ def _reader_of(type_: type) -> Reader:
         return _read_jax
     if hasattr(type_, "__dlpack__"):
         return _read_dlpack
+    if hasattr(type_, "__cuda_array_interface__"):
+        from ..cuda.arrays import read_interface
+
+        return read_interface
     return _refuse_other
 
 
@@ -166,9 +171,6 @@ def _refuse_masked(value: Any, name: str) -> Array:
 
 
 def _refuse_other(value: Any, name: str) -> Array:
-    if hasattr(type(value), "__cuda_array_interface__"):
-        fix = f"copy it to the host: {name}.copy_to_host() in Numba"
-        raise DeviceError(f"{name} lives on CUDA; kernels run on the CPU alone as yet", do=fix)
     is_tensor = type(value).__module__.startswith("tensorflow.")  # a variable, or symbolic, sparse, ragged
     fix = "use actcomp.tensorflow" if is_tensor else f"numpy.asarray({name}, dtype=numpy.float64)"
     raise DTypeError(f"{name} is a {type(value).__name__}, which is no array", do=fix)
@@ -273,9 +275,10 @@ def _read_torch(value: Any, name: str) -> Array:
     if value.is_nested or value.layout is not torch.strided:
         what = "nested" if value.is_nested else f"laid out as {value.layout}"
         raise DTypeError(f"{name} is {what}; a dense tensor is needed", do=f"{name}.to_dense(), or pass its values")
-    if value.device.type != "cpu":
+    on_cuda = value.is_cuda and torch.version.hip is None
+    if value.device.type != "cpu" and not on_cuda:
         fix = f"{name}.cpu()" if value.device.type != "meta" else "give it data: torch.empty_like(..., device='cpu')"
-        raise DeviceError(f"{name} lives on {value.device}; this kernel runs on the CPU", do=fix)
+        raise DeviceError(f"{name} lives on {value.device}; there are kernels for the CPU and for CUDA", do=fix)
     dtype = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}.get(value.dtype)
     if dtype is None:
         dtype = _refuse_dtype(value.dtype, f"{name}.double() (first {name}.dequantize() if it is quantised)", name)
@@ -289,6 +292,10 @@ def _read_torch(value: Any, name: str) -> Array:
         return _refuse_wrapped(value, name)
     itemsize = ITEMSIZE[dtype]
     strides = tuple([stride * itemsize for stride in value.stride()])
+    if on_cuda:
+        from ..cuda.arrays import TORCH_CUDA
+
+        return Array(address, tuple(value.shape), strides, dtype, True, TORCH_CUDA, value, value.get_device())
     return Array(address, tuple(value.shape), strides, dtype, True, TORCH, value)
 
 
@@ -335,10 +342,15 @@ def _read_jax(value: Any, name: str) -> Array:
     if jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
         raise DTypeError(f"{name} has the type {value.dtype}", do="pass numbers; jax.random.key_data has those of keys")
     devices = value.devices()
-    if len(devices) != 1 or next(iter(devices)).platform != "cpu":
+    platform = next(iter(devices)).platform if len(devices) == 1 else ""
+    if platform in ("gpu", "cuda"):
+        from ..cuda.arrays import read_dlpack
+
+        return read_dlpack(value, name)
+    if platform != "cpu":
         where = ", ".join(sorted(str(device) for device in devices))
         fix = f"jax.device_put({name}, jax.devices('cpu')[0])"
-        raise DeviceError(f"{name} lives on {where}; this kernel runs on one CPU device", do=fix)
+        raise DeviceError(f"{name} lives on {where}; a kernel runs on one CPU or CUDA device", do=fix)
     view = np.asarray(value)  # no copy; read-only
     dtype = _NUMPY_DTYPES.get(view.dtype) or _numpy_dtype(view.dtype, name)
     # The view keeps the JAX array alive; the array itself is kept to know its device.
@@ -375,6 +387,10 @@ def _read_dlpack(value: Any, name: str) -> Array:
     """Results are made by the array's own namespace (``__array_namespace__``); without one they are NumPy arrays."""
     from . import dlpack
 
+    if int(value.__dlpack_device__()[0]) in dlpack.CUDA_DEVICES:
+        from ..cuda.arrays import read_dlpack
+
+        return read_dlpack(value, name)
     what = dlpack.describe(value)
     kind = Kind(type(value).__module__.split(".")[0], _empty_dlpack, _dlpack_result)
     writable = what.writable and kind.name != "tensorflow"  # whose tensors are immutable; old capsules cannot say so

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .arrays import Array
+from .arrays import Array, scratch
+from .gradients import back_to_shape, sum_to_axis
 from .launch import fresh, launch
 from .layout import Shape
 from .parameters import Setting, uniform_values
@@ -38,3 +39,20 @@ class Call:
             if array.kind.written is not None:
                 array.kind.written(array)
         return sums
+
+    def gradients(self, results: Mapping[str, Array], learned: Sequence[str]) -> list[Any]:
+        """Runs a backward variant: fills the results; gives the gradients of the parameters, in their forms."""
+        settings = {name: self.settings[name] for name in learned}
+        channels = {f"d.p.{name}": s.channels for name, s in settings.items() if s.channels is not None}
+        scratches = {name: scratch(array, self.shape) for name, array in channels.items()}
+        sums = self.run({**results, **scratches})
+        values = []
+        for name, setting in settings.items():
+            array = scratches.get(f"d.p.{name}")
+            total = sums[f"d.p.{name}"] if array is None else sum_to_axis(array, setting.axis)
+            values.append(setting.gradient(total))
+        return values
+
+    def back_to_shape(self, gradient: Array, operand: Array) -> Array:
+        """The gradient of an operand that was broadcast: summed to its shape."""
+        return back_to_shape(gradient, operand)

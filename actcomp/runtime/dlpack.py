@@ -14,6 +14,7 @@ from ..errors import DeviceError, DTypeError
 from .layout import contiguous_strides
 
 CPU_DEVICES = (1, 3)  # kDLCPU; kDLCUDAHost is pinned host memory
+CUDA_DEVICES = (2, 13)  # kDLCUDA; kDLCUDAManaged
 DEVICE_NAMES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA managed memory", 14: "oneAPI"}
 _READ_ONLY = 1
 _INTEGER, _UNSIGNED, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
@@ -57,21 +58,26 @@ class Description:
     dtype: str
     writable: bool
     capsule: object
+    ordinal: int
 
 
-def describe(array: Any) -> Description:
-    """Reads an array that offers ``__dlpack__``. Raises DeviceError off the CPU, DTypeError for other element types."""
+def describe(array: Any, stream: int | None = None) -> Description:
+    """Reads an array that offers ``__dlpack__``. ``stream``: for memory of CUDA, the one that the array is used on.
+
+    Raises DeviceError off the CPU and CUDA, DTypeError for other element types."""
     name = type(array).__name__
-    device = int(array.__dlpack_device__()[0])
-    if device not in CPU_DEVICES:
+    device, ordinal = (int(word) for word in array.__dlpack_device__())
+    on_cuda = device in CUDA_DEVICES
+    if device not in CPU_DEVICES and not on_cuda:
         where = DEVICE_NAMES.get(device, f"DLPack device {device}")
-        fix = "copy it to the host: x.get() in CuPy, else numpy.from_dlpack(x, device='cpu')"
-        raise DeviceError(f"{name} lives on {where}; kernels run on the CPU alone as yet", do=fix)
+        fix = "copy it to the host: numpy.from_dlpack(x, device='cpu')"
+        raise DeviceError(f"{name} lives on {where}; there are kernels for the CPU and for CUDA", do=fix)
+    use = {"stream": stream} if on_cuda else {}
     try:
         try:
-            capsule = array.__dlpack__(max_version=(1, 0))
+            capsule = array.__dlpack__(max_version=(1, 0), **use)
         except TypeError:  # a library from before DLPack 1.0 knows no max_version
-            capsule = array.__dlpack__()
+            capsule = array.__dlpack__(**use)
     except BufferError as fault:
         raise DTypeError(f"{name} cannot be exported by DLPack: {fault}", do="pass a NumPy array") from fault
     tensor, writable = _tensor(capsule)
@@ -88,7 +94,7 @@ def describe(array: Any) -> Description:
         strides = tuple(tensor.strides[axis] * itemsize for axis in range(tensor.ndim))
     else:
         strides = contiguous_strides(shape, itemsize)
-    return Description((tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, writable, capsule)
+    return Description((tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, writable, capsule, ordinal)
 
 
 def _tensor(capsule: object) -> tuple[_DLTensor, bool]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DeviceError, DTypeError, ShapeError
 from . import layout
-from .arrays import ITEMSIZE, LONG_NAME, Array, is_weak, number_like, raw, read
+from .arrays import HOST, ITEMSIZE, LONG_NAME, Array, is_weak, raw, read
 from .layout import Shape
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read_all(values: Mapping[str, Any]) -> dict[str, Array]:
         require_alike(first_name, first, name, array)
     if len(arrays) == len(values):
         return arrays
-    return {name: arrays[name] if name in arrays else number_like(first, value) for name, value in values.items()}
+    return {name: arrays[name] if name in arrays else first.kind.number(first, value) for name, value in values.items()}
 
 
 def require_alike(first_name: str, first: Array, name: str, array: Array) -> None:
@@ -42,6 +42,10 @@ def require_alike(first_name: str, first: Array, name: str, array: Array) -> Non
             f"{first_name} is an array of {first.kind.name}, {name} of {array.kind.name}",
             do="convert one to the other's library: numpy.asarray, torch.from_numpy, jax.numpy.asarray",
         )
+    if array.device != first.device:
+        places = ["the CPU" if one.device == HOST else f"CUDA device {one.device}" for one in (first, array)]
+        fix = f"copy {name} to the device of {first_name}"
+        raise DeviceError(f"{first_name} lives on {places[0]}, {name} on {places[1]}", do=fix)
     if array.dtype != first.dtype:
         name_of = LONG_NAME[first.dtype]
         fix = f"{name}.to(torch.{name_of})" if array.kind.name == "torch" else f'{name}.astype("{name_of}")'

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DeviceError, ShapeError
 from ..program.source import ParameterInfo
-from .arrays import Array, is_weak, load, read, store
+from .arrays import HOST, Array, is_weak, load, read, store
 from .layout import Shape, contiguous_strides
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A parameter's value: ``number``, or ``channels``, an array that broadcasts along ``axis`` of the result.
+    """A parameter's value: ``number``, or ``channels``, an array that broadcasts along ``axis`` of the result, or, on
+    a device, ``scalar``, an array of one element.
 
     ``given`` is the array that the caller passed, None for a plain number or the default."""
 
@@ -25,6 +26,7 @@ class Setting:
     channels: Array | None = None
     axis: int = 0
     given: Array | None = None
+    scalar: Array | None = None
 
     def gradient(self, total: np.ndarray[Any, Any] | float) -> Any:
         """The gradient in the form in which the parameter was given."""
@@ -37,13 +39,14 @@ class Setting:
 
 
 def read_parameters(
-    infos: Sequence[ParameterInfo], given: Mapping[str, Any], shape: Shape, dtype: str
+    infos: Sequence[ParameterInfo], given: Mapping[str, Any], shape: Shape, like: Array
 ) -> dict[str, Setting]:
-    """The settings by name, defaults where none is given, for results of the shape.
+    """The settings by name, defaults where none is given, for results of the shape and inputs such as ``like``.
 
-    Raises ShapeError if an array has another shape than the parameter takes; DTypeError, DeviceError as for inputs."""
+    Raises ShapeError if an array has another shape than the parameter takes; DTypeError, DeviceError as for inputs, and
+    if it lives elsewhere than they do."""
     return {
-        info.name: _setting(info, given[info.name], shape, dtype) if info.name in given else Setting(info.default)
+        info.name: _setting(info, given[info.name], shape, like) if info.name in given else Setting(info.default)
         for info in infos
     }
 
@@ -93,20 +96,47 @@ def channel_axis(info: ParameterInfo, given: Shape, shape: Shape) -> int:
     return axis
 
 
-def _setting(info: ParameterInfo, value: Any, shape: Shape, dtype: str) -> Setting:
+def _setting(info: ParameterInfo, value: Any, shape: Shape, like: Array) -> Setting:
     if is_weak(value):
         try:
             return Setting(float(value))
         except OverflowError as fault:
             raise ArgumentError(f"{info.name} is beyond float64", do="give a number below 1.8e308") from fault
     array = read(value, info.name)
-    if prod(array.shape) == 1 and (info.axis is None or len(array.shape) == 0):
+    is_one = prod(array.shape) == 1 and (info.axis is None or len(array.shape) == 0)
+    if like.device != HOST:
+        if is_one and isinstance(value, np.generic):
+            return Setting(float(load(array).reshape(())))
+        return _device_setting(info, array, shape, like, is_one)
+    if array.device != HOST:
+        _refuse_place(info, array, like)
+    if is_one:
         return Setting(float(load(array).reshape(())), given=array)
     axis = channel_axis(info, array.shape, shape)
     with np.errstate(all="ignore"):
-        numbers = np.array(load(array), np.float64 if dtype == "f64" else np.float32, order="C")
+        numbers = np.array(load(array), np.float64 if like.dtype == "f64" else np.float32, order="C")
     numbers = numbers.reshape([-1 if place == axis else 1 for place in range(len(shape))])
     return Setting(0.0, read(numbers), axis, array)
+
+
+def _device_setting(info: ParameterInfo, array: Array, shape: Shape, like: Array, is_one: bool) -> Setting:
+    """On a device nothing is read: kernels do."""
+    if array.device != like.device:
+        _refuse_place(info, array, like)
+    if is_one:
+        return Setting(0.0, given=array, scalar=replace(array, shape=(), strides=()))
+    axis = channel_axis(info, array.shape, shape)
+    lengths = tuple(length if place == axis else 1 for place, length in enumerate(shape))
+    strides = tuple(array.strides[0] if place == axis else 0 for place in range(len(shape)))
+    return Setting(0.0, replace(array, shape=lengths, strides=strides), axis, array)
+
+
+def _refuse_place(info: ParameterInfo, array: Array, like: Array) -> None:
+    places = ["the CPU" if one.device == HOST else f"CUDA device {one.device}" for one in (array, like)]
+    raise DeviceError(
+        f"parameter {info.name} lives on {places[0]}, the inputs on {places[1]}",
+        do=f"copy {info.name} to where the inputs are, or pass it as a Python number",
+    )
 
 
 def uniform_values(names: Sequence[str], settings: Mapping[str, Setting]) -> list[float]:

@@ -1,0 +1,1 @@
+"""Kernels on CUDA devices: arrays, machine code, launches; by the driver alone."""

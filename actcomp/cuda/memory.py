@@ -1,0 +1,173 @@
+"""Memory on CUDA devices that is our own: scratch, and results for libraries that cannot make arrays for us.
+
+All of it is in the order of a stream: taken, written, freed there, without waiting. What other libraries' arrays need
+is held until the launch that reads them has ended (``hold``).
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import threading
+from math import prod
+from typing import Any
+
+from ..runtime.arrays import ITEMSIZE, LONG_NAME
+from ..runtime.layout import Shape
+from . import driver
+
+_DLPACK_CUDA = 2
+_FLOAT, _BFLOAT = 2, 4
+
+
+class Memory:
+    """``nbytes`` on a device, taken on the stream, given back on it when nothing refers to this any more."""
+
+    def __init__(self, nbytes: int, device: int, stream: int) -> None:
+        """Raises OutOfMemory."""
+        self.nbytes, self.device, self.stream = nbytes, device, stream
+        self._driver = driver.get()
+        self.address: int = self._driver.allocate(max(1, nbytes), device, stream)
+
+    def __del__(self) -> None:
+        if getattr(self, "address", 0):
+            self._driver.free(self.address, self.device, self.stream)
+
+
+def fill(address: int, bits: int, itemsize: int, stream: int, device: int) -> None:
+    """Writes one element, given by its bits, in the order of the stream; nothing is read from the host later."""
+    driver.get().set_element(address, bits, itemsize, device, stream)
+
+
+# Held until launches have ended -----------------------------------------------------------------------------------
+
+_held: collections.deque[tuple[int, int, Any]] = collections.deque()
+_holding = threading.Lock()
+
+
+def hold(owners: Any, stream: int, device: int) -> None:
+    """Keeps the owners of arrays until what is on the stream now has ended; lets go of those of earlier calls."""
+    d = driver.get()
+    event = d.record_event(stream, device)
+    with _holding:
+        _held.append((event, device, owners))
+        while _held and d.event_is_done(_held[0][0]):
+            old, ordinal, _ = _held.popleft()
+            d.destroy_event(old, ordinal)
+
+
+# An array of our own -----------------------------------------------------------------------------------------------
+
+
+class CudaArray:
+    """An array on a CUDA device: what kernels give where the inputs' library cannot be asked for an array.
+
+    ``shape``, ``strides`` in bytes, ``dtype`` by name ("float32"), ``device`` (its ordinal), ``stream`` that it is
+    written on. Taken by any library through ``__dlpack__`` or, but for bfloat16, ``__cuda_array_interface__``."""
+
+    def __init__(self, shape: Shape, strides: Shape, dtype: str, device: int, stream: int) -> None:
+        self.shape, self.strides, self.device, self.stream = shape, strides, device, stream
+        self._dtype = dtype
+        self._memory = Memory(prod(shape) * ITEMSIZE[dtype], device, stream)
+        self.address = self._memory.address
+
+    @property
+    def dtype(self) -> str:
+        return LONG_NAME[self._dtype]
+
+    def __repr__(self) -> str:
+        return f"CudaArray(shape={self.shape}, dtype={self.dtype}, device={self.device})"
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        if self._dtype == "bf16":
+            raise AttributeError("__cuda_array_interface__ knows no bfloat16; use __dlpack__")
+        return {
+            "version": 3,
+            "shape": self.shape,
+            "strides": self.strides,
+            "typestr": f"<f{ITEMSIZE[self._dtype]}",
+            "data": (self.address, False),
+            "stream": self.stream,
+        }
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _DLPACK_CUDA, self.device
+
+    def __dlpack__(
+        self, *, stream: int | None = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        """A capsule; the consumer's stream waits for ours, unless it is -1."""
+        if copy or (dl_device is not None and tuple(dl_device) != self.__dlpack_device__()):
+            raise BufferError("only the memory itself is exported, on its own device")
+        consumer = 1 if stream is None else stream
+        if consumer not in (-1, self.stream):
+            d = driver.get()
+            event = d.record_event(self.stream, self.device)
+            d.wait_event(consumer, event, self.device)
+            d.destroy_event(event, self.device)
+        return _export(self)
+
+
+class _DLTensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+class _Managed(ctypes.Structure):
+    _fields_ = [("tensor", _DLTensor), ("manager", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
+
+
+# Exported structures by address, with what they refer to; a consumer's deleter takes them out.
+_exported: dict[int, Any] = {}
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+def _delete(address: int) -> None:
+    _exported.pop(address, None)
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+def _destroy(capsule: int) -> None:
+    """A capsule that nobody consumed: a consumer would have renamed it."""
+    if _is_valid(capsule, b"dltensor"):
+        _exported.pop(_pointer_of(capsule, b"dltensor"), None)
+
+
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_IsValid", ctypes.pythonapi)
+)
+_pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_new_capsule = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
+    ("PyCapsule_New", ctypes.pythonapi)
+)
+_NAME = ctypes.create_string_buffer(b"dltensor")  # the capsule keeps its address
+
+
+def _export(array: CudaArray) -> Any:
+    itemsize = ITEMSIZE[array._dtype]
+    axes = len(array.shape)
+    shape = (ctypes.c_int64 * max(1, axes))(*array.shape)
+    strides = (ctypes.c_int64 * max(1, axes))(*(stride // itemsize for stride in array.strides))
+    code = _BFLOAT if array._dtype == "bf16" else _FLOAT
+    managed = _Managed()
+    managed.tensor = _DLTensor(
+        array.address, _DLPACK_CUDA, array.device, axes, code, 8 * itemsize, 1,
+        ctypes.addressof(shape), ctypes.addressof(strides), 0,
+    )  # fmt: skip
+    managed.deleter = ctypes.cast(_delete, ctypes.c_void_p).value
+    address = ctypes.addressof(managed)
+    _exported[address] = (managed, shape, strides, array)
+    return _new_capsule(address, _NAME, ctypes.cast(_destroy, ctypes.c_void_p).value)
