@@ -1,0 +1,203 @@
+"""Arithmetic as a graph, of a Program and of PTX alike, in a form that does not see what compilers may change.
+
+What may change without a change of bits, and how the form hides it:
+
+- signs are kept beside values: ``a - b`` is ``a + (-b)``, a product or quotient carries the sign of its operands, an
+  fma says whether its product and its addend agree in sign. So a negation may move into an operand or a constant;
+- ``2*x`` is ``x + x``, and division by a power of two is multiplication by its exact inverse;
+- ``1/x`` is a division, whatever it is called;
+- operands of sums and products have no order;
+- what is not arithmetic (selection, integer operations, memory, values that meet after a branch) is *opaque*: it
+  matches everything, for compilers rewrite it freely. Flipping or clearing a sign bit counts as arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..program.primitives import FLOATS, WIDTH_BITS
+from ..program.program import Program
+
+COMMUTATIVE = ("add", "mul")
+FUSED = ("fma", "fms")  # a*b + c, and a*b - c
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """``op`` over operands in a type: "add", "sub", "mul", "div", "fma", "fms", "sqrt", "rint", "floor", "abs", "cvt"
+    (``detail``: the source's type), "const" (``bits`` without the sign); "" is opaque."""
+
+    op: str
+    type: str = ""
+    operands: tuple[Signed, ...] = ()
+    bits: int = 0
+    detail: str = ""
+    number: int = 0  # what makes nodes of a graph distinct, for quick comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    negative: bool
+    node: Node
+
+    def flipped(self, flip: bool = True) -> Signed:
+        return Signed(self.negative ^ flip, self.node)
+
+
+OPAQUE = Signed(False, Node(""))
+
+
+class Graph:
+    """Makes nodes; equal ones once, so that they compare by their numbers."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[object, ...], Node] = {}
+
+    def _node(self, op: str, type: str, operands: tuple[Signed, ...] = (), bits: int = 0, detail: str = "") -> Node:
+        key = (op, type, tuple((o.negative, o.node.number) for o in operands), bits, detail)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = Node(op, type, operands, bits, detail, len(self._made) + 1)
+        return found
+
+    def constant(self, bits: int, width: int) -> Signed:
+        """PTX moves bits without a type, so that constants have none."""
+        sign = 1 << (width - 1)
+        return Signed(bool(bits & sign), self._node("const", "", bits=bits & (sign - 1)))
+
+    def apply(self, op: str, type: str, operands: list[Signed], detail: str = "") -> Signed:
+        """The value of an operation, op named as in a Program, in the form of this module."""
+        if op in ("add", "sub"):
+            a, b = operands[0], operands[1].flipped(op == "sub")
+            if a.negative == b.negative:
+                return Signed(a.negative, self._node("add", type, (a.flipped(a.negative), b.flipped(b.negative))))
+            if a.negative:
+                a, b = b, a
+            return Signed(False, self._node("sub", type, (a, b.flipped())))
+        if op == "neg":
+            return operands[0].flipped()
+        if op in ("mul", "div"):
+            return self._product(op, type, *operands)
+        if op == "fma":
+            a, b, c = operands
+            sign = a.negative ^ b.negative
+            bare = tuple(o.flipped(o.negative) for o in operands)
+            return Signed(sign, self._node("fms" if c.negative != sign else "fma", type, bare))
+        if op == "abs":
+            return Signed(False, self._node(op, "", (operands[0].flipped(operands[0].negative),)))
+        return Signed(False, self._node(op, type, tuple(operands), detail=detail))
+
+    def _product(self, op: str, type: str, a: Signed, b: Signed) -> Signed:
+        sign = a.negative ^ b.negative
+        a, b = a.flipped(a.negative), b.flipped(b.negative)
+        fraction = {"f16": 10, "f32": 23, "f64": 52}[type]
+        two = 1 << (WIDTH_BITS[type] - 2)  # the bits of 2.0
+        if op == "div" and b.node.op == "const" and not b.node.bits & ((1 << fraction) - 1):
+            inverse = 2 * (two - (1 << fraction)) - b.node.bits  # of a power of two; in range if it is normal
+            if 0 < inverse >> fraction and 0 < b.node.bits >> fraction:
+                op, b = "mul", self.constant(inverse, WIDTH_BITS[type])
+        if op == "mul" and a.node.op == "const" and b.node.op != "const":
+            a, b = b, a
+        if op == "mul" and b.node.op == "const" and b.node.bits == two:
+            return Signed(sign, self._node("add", type, (a, a)))
+        return Signed(sign, self._node(op, type, (a, b)))
+
+
+class Matcher:
+    """Whether nodes of two graphs can be the same value, as far as what is opaque allows. Overall signs do not count
+    at the root; below it they do."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def agree(self, p: Node, q: Node) -> bool:
+        if not p.op or not q.op:
+            return True
+        if p.op != q.op or p.type != q.type or p.detail != q.detail or p.bits != q.bits:
+            return False
+        key = (p.number, q.number)
+        found = self._known.get(key)
+        if found is None:
+            self._known[key] = True  # graphs have no cycles; this only bounds the work
+            found = self._known[key] = any(
+                all(self._alike(a, b) for a, b in zip(p.operands, order, strict=True)) for order in _orders(q)
+            )
+        return found
+
+    def _alike(self, a: Signed, b: Signed) -> bool:
+        if not a.node.op or not b.node.op:
+            return a.negative == b.negative or a.node.op != b.node.op
+        return a.negative == b.negative and self.agree(a.node, b.node)
+
+
+def _orders(node: Node) -> list[tuple[Signed, ...]]:
+    orders = [node.operands]
+    if node.op in COMMUTATIVE or node.op in FUSED:
+        a, b, *rest = node.operands
+        orders.append((b, a, *rest))
+    return orders
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An arithmetic operation that a Program names, by its place there."""
+
+    index: int
+    node: Node
+
+
+ARITHMETIC = ("add", "sub", "mul", "div", "fma", "sqrt", "rint", "floor", "convert")
+
+
+def of_program(program: Program) -> list[Named]:
+    """The arithmetic of a Program; operations on constants alone are left out, for compilers do them.
+
+    Raises ValueError for arithmetic in f16, which emissions do in float32."""
+    graph = Graph()
+    values: list[Signed] = []
+    named: list[Named] = []
+    for index, operation in enumerate(program.operations):
+        operands = [values[k] for k in operation.operands]
+        types = [program.type_of(k) for k in operation.operands]
+        name, type = operation.name, operation.type
+        value = OPAQUE
+        if name == "const":
+            value = graph.constant(operation.payload, WIDTH_BITS[type])
+        elif name == "bitcast":
+            value = operands[0]
+        elif name in ("xor", "and") and type[0] == "i":
+            value = sign_bit(graph, name, WIDTH_BITS[type], operands)
+        elif name in ("neg", "abs"):
+            value = graph.apply(name, type, operands)
+        elif name in ARITHMETIC and any(o.node.op != "const" for o in operands):
+            is_conversion = name == "convert"
+            if is_conversion and not any(t in FLOATS for t in (type, *types)) or "b" in types:
+                values.append(OPAQUE)
+                continue
+            if "f16" in (type, *types) and not is_conversion:
+                raise ValueError(f"{program.name}: %{index} computes in f16")
+            if is_conversion:
+                value = graph.apply("cvt", _kind(type), operands, _kind(types[0]))
+            else:
+                value = graph.apply(name, type, operands)
+            named.append(Named(index, value.node))
+        values.append(value)
+    return named
+
+
+def _kind(type: str) -> str:
+    """The type of a conversion: integers are one."""
+    return type if type in FLOATS else "i"
+
+
+def sign_bit(graph: Graph, name: str, width: int, operands: list[Signed]) -> Signed:
+    """Of integers: "xor" with the sign bit negates a float, "and" with all other bits takes its magnitude."""
+    sign = 1 << (width - 1)
+    for a, b in (operands, operands[::-1]):
+        if b.node.op == "const" and a.node.op != "const":
+            bits = b.node.bits | (sign if b.negative else 0)
+            if name == "xor" and bits == sign:
+                return a.flipped()
+            if name == "and" and bits == sign - 1:
+                return graph.apply("abs", "", [a])
+    return OPAQUE

@@ -1,0 +1,303 @@
+"""Whether PTX computes what Programs name and nothing else: each float instruction is one of the Program's operations.
+
+    for fault in check(read(ptx)["silu"], program, copies=5):
+        print(fault)           # line 93: mul.rn.f32 ...: no mul of the Program has such operands
+
+An instruction is looked for among the Program's operations by its operands, as far back as arithmetic goes (see
+arithmetic.py for what counts as equal), and must round to nearest. What else is allowed, and why:
+
+- ``min`` and ``max`` whose results only comparisons read: the assembler of ``a < c or b < c`` asks ``min(a, b) < c``;
+- float64 sums, and conversions to float64 before them, where the Program has a sum output: its tree of partial sums;
+- ``add`` and ``sub`` without ``.rn``: they round to nearest, but may be fused with a product that has no ``.rn`` either;
+  so those that read such a product, through selections and signs too, are foreign.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..emit.interface import sum_outputs
+from ..emit.rare import separate_slow_paths
+from ..program.program import Program
+from .arithmetic import OPAQUE, Graph, Matcher, Named, Node, Signed, of_program, sign_bit
+from .ptx import Function, Instruction, read
+
+FLOAT_TYPES = {"f32": 1, "f64": 1, "f32x2": 2}
+# PTX's names of operations -> a Program's.
+OPERATIONS = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "fma": "fma", "sqrt": "sqrt", "rcp": "div"}
+EXACT = ("neg", "abs", "mov", "selp", "setp", "set", "slct", "ld", "st", "min", "max", "testp", "copysign", "shfl")
+CONVERSIONS_TO_WHOLE = {"rni": "rint", "rmi": "floor"}
+PASSES_ON = ("mov", "selp", "neg", "abs")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An instruction that the Program does not name, or (line 0) an operation of it that no instruction computes."""
+
+    function: str
+    line: int
+    text: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"{self.function}, line {self.line}" if self.line else self.function
+        return f"{place}: {self.text}: {self.reason}"
+
+
+def check_module(ptx: str, programs: Mapping[str, Program], copies: int | None = None) -> list[Fault]:
+    """The faults of all kernels of a module, named as their Programs, and of kernels that are missing."""
+    functions = read(ptx)
+    faults = []
+    for name, program in programs.items():
+        if name not in functions:
+            faults.append(Fault(name, 0, ".entry", "is not there"))
+        else:
+            faults += check(functions[name], program, copies)
+    return faults
+
+
+def check(function: Function, program: Program, copies: int | None = None) -> list[Fault]:
+    """What is foreign in a kernel of the Program, and what is missing from it.
+
+    ``copies``: at most how often each operation may stand there (for each element that a thread computes at a time,
+    and once more where elements go singly); None: any number of times. Raises ValueError for Programs that compute in
+    f16."""
+    program = separate_slow_paths(program)
+    named = of_program(program)
+    code = Code(function)
+    faults = [*_forms(code, bool(sum_outputs(program))), *_fusible(code)]
+    told = {fault.line for fault in faults}
+    matcher = Matcher()
+    by_kind: dict[tuple[str, str], list[Named]] = collections.defaultdict(list)
+    for operation in named:
+        by_kind[operation.node.op, operation.node.type].append(operation)
+    seen: set[int] = set()
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    for instruction, node in code.arithmetic():
+        kind = (node.op, node.type)
+        if instruction.line in told or _is_of_a_sum(node, program):
+            continue
+        counts[kind] += 1
+        found = [operation.index for operation in by_kind[kind] if matcher.agree(node, operation.node)]
+        seen.update(found)
+        limit = None if copies is None else copies * len(by_kind[kind])
+        if not found:
+            reason = f"no {_shown(node)} of the Program has such operands" if by_kind[kind] else "the Program has none"
+            faults.append(Fault(function.name, instruction.line, instruction.text, reason))
+        elif limit is not None and counts[kind] > limit:
+            reason = f"the Program has {len(by_kind[kind])} {_shown(node)}, more than {copies} times that stand here"
+            faults.append(Fault(function.name, instruction.line, instruction.text, reason))
+    needed = _needed(program)
+    for operation in named:
+        if operation.index in needed and operation.index not in seen:
+            text = f"%{operation.index} {program.operations[operation.index].name}"
+            faults.append(Fault(function.name, 0, text, "no instruction computes it"))
+    return sorted(faults, key=lambda fault: fault.line)
+
+
+def _shown(node: Node) -> str:
+    return f"{node.op}.{node.type}" + (f".{node.detail}" if node.detail else "")
+
+
+def _needed(program: Program) -> set[int]:
+    needed: set[int] = set()
+    stack = [output.value for output in program.outputs]
+    while stack:
+        value = stack.pop()
+        if value not in needed:
+            needed.add(value)
+            stack += program.operations[value].operands
+    return needed
+
+
+def _is_of_a_sum(node: Node, program: Program) -> bool:
+    """Partial sums are added in float64, and what is added up is converted to it."""
+    if not sum_outputs(program) or node.type != "f64":
+        return False
+    return node.op == "add" or (node.op == "cvt" and node.detail == "f32")
+
+
+class Code:
+    """A function's instructions as arithmetic: what each register holds."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.graph = Graph()
+        self.definitions: dict[str, list[Instruction]] = collections.defaultdict(list)
+        for instruction in function.instructions:
+            for name in instruction.outputs:
+                self.definitions[name].append(instruction)
+        self._values: dict[str, tuple[Signed, ...]] = {}
+
+    def arithmetic(self) -> Iterator[tuple[Instruction, Node]]:
+        """Each instruction that computes, with what it computes (one node for each element of a pair)."""
+        for instruction in self.function.instructions:
+            if operation_of(instruction):
+                for value in self._compute(instruction):
+                    yield instruction, value.node
+
+    def value(self, name: str) -> tuple[Signed, ...]:
+        """What a register holds: one value, or two for packed pairs; opaque where it is assigned more than once."""
+        stack = [name]
+        while stack:
+            top = stack[-1]
+            if top in self._values:
+                stack.pop()
+                continue
+            sources = self.definitions.get(top, [])
+            if len(sources) != 1 or sources[0].guard:
+                self._values[top] = (OPAQUE,)
+                continue
+            waiting = [o for o in sources[0].inputs if o[0] == "%" and o not in self._values and self._is_value(o)]
+            if operation_of(sources[0]) or sources[0].words[0] in ("mov", "neg", "abs", "xor", "and"):
+                if waiting and not set(waiting) & set(stack):
+                    stack += waiting
+                    continue
+                self._values[top] = self._held(top, sources[0])
+            else:
+                self._values[top] = (OPAQUE,)
+        return self._values[name]
+
+    def _is_value(self, name: str) -> bool:
+        return name in self.definitions
+
+    def _held(self, name: str, instruction: Instruction) -> tuple[Signed, ...]:
+        if len(instruction.outputs) == 1 and not (instruction.words[0] == "mov" and len(instruction.inputs) > 1):
+            return self._compute(instruction)
+        if instruction.words[0] == "mov" and instruction.type == "b64":  # packs or unpacks a pair
+            if len(instruction.inputs) == 2:
+                return tuple(self._operand(o, 1, 32)[0] for o in instruction.inputs)
+            halves = self._operand(instruction.inputs[0], 2, 64)
+            return (halves[instruction.outputs.index(name)],)
+        return (OPAQUE,)
+
+    def _operand(self, text: str, count: int, width: int) -> tuple[Signed, ...]:
+        if text[0] == "%":
+            held = self.value(text) if text not in self._values else self._values[text]
+            return held if len(held) == count else (OPAQUE,) * count
+        bits = number(text)
+        if bits is None:
+            return (OPAQUE,) * count
+        half = width // count
+        return tuple(self.graph.constant(bits >> half * k & ((1 << half) - 1), half) for k in range(count))
+
+    def _compute(self, instruction: Instruction) -> tuple[Signed, ...]:
+        words, type = instruction.words, instruction.type
+        count = FLOAT_TYPES.get(type, 1)
+        scalar = "f32" if type == "f32x2" else type
+        width = 64 if type[-2:] == "64" or count == 2 else 16 if type[-2:] == "16" else 32
+        operation = operation_of(instruction)
+        if operation == "cvt":
+            target, source = (word.removesuffix("x2") if word[0] == "f" else "i" for word in words[-2:])
+            operands = [self._operand(o, 1, width)[0] for o in instruction.inputs]  # two for a packed result
+            return tuple(self.graph.apply("cvt", target, [operand], source) for operand in operands)
+        columns = [self._operand(o, count, width) for o in instruction.inputs]
+        rows = [list(row) for row in zip(*columns, strict=True)]
+        if operation:
+            if words[0] == "rcp":
+                one = 0x3F800000 if scalar == "f32" else 0x3FF << 52
+                rows = [[self.graph.constant(one, width), *row] for row in rows]
+            return tuple(self.graph.apply(operation, scalar, row) for row in rows)
+        if words[0] == "mov" and len(instruction.inputs) == 1:
+            return columns[0]
+        if words[0] in ("neg", "abs") and type[0] == "f":
+            return tuple(self.graph.apply(words[0], scalar, row) for row in rows)
+        if words[0] in ("xor", "and") and type[0] == "b":
+            return (sign_bit(self.graph, words[0], width, rows[0]),)
+        return (OPAQUE,)
+
+
+def operation_of(instruction: Instruction) -> str:
+    """The Program's name of what the instruction computes in floats ("cvt" of conversions); "" if it does not."""
+    words = instruction.words
+    if words[0] == "cvt" and any(word[0] == "f" for word in words[-2:]):
+        if words[-1] == words[-2]:
+            return next((CONVERSIONS_TO_WHOLE[word] for word in words if word in CONVERSIONS_TO_WHOLE), "cvt")
+        return "cvt"
+    return OPERATIONS.get(words[0], "") if instruction.type in FLOAT_TYPES else ""
+
+
+def number(text: str) -> int | None:
+    """The bits of a constant: 0fXXXXXXXX, 0dXXXXXXXXXXXXXXXX, or a whole number."""
+    if text[:2] in ("0f", "0d", "0F", "0D"):
+        return int(text[2:], 16)
+    try:
+        return int(text, 0)
+    except ValueError:
+        return None
+
+
+def _forms(code: Code, has_sums: bool) -> Iterator[Fault]:
+    """Instructions whose very form is foreign."""
+    readers: dict[str, list[Instruction]] = collections.defaultdict(list)
+    for instruction in code.function.instructions:
+        for name in instruction.inputs:
+            readers[name].append(instruction)
+    for instruction in code.function.instructions:
+        reason = _form(instruction, readers)
+        if reason:
+            yield Fault(code.function.name, instruction.line, instruction.text, reason)
+
+
+def _form(instruction: Instruction, readers: Mapping[str, list[Instruction]]) -> str:
+    words = instruction.words
+    is_float = any(word[0] == "f" and word[1:3].isdigit() or word.startswith("bf16") for word in words[1:])
+    if words[0] == "call":
+        return "calls a function"
+    if not is_float:
+        return ""
+    if "ftz" in words:
+        return "flushes subnormal numbers"
+    if "approx" in words or "full" in words:
+        return "is approximate"
+    if words[0] in ("min", "max"):
+        read_by = [reader for name in instruction.outputs for reader in readers[name]]
+        is_asked = read_by and all(reader.words[0] in ("min", "max", "setp") for reader in read_by)
+        return "" if is_asked else "chooses another number than the Program where one is NaN"
+    if words[0] in EXACT:
+        return ""
+    operation = operation_of(instruction)
+    if not operation:
+        return "is no operation of Programs"
+    return _rounding(instruction, operation)
+
+
+def _rounding(instruction: Instruction, operation: str) -> str:
+    words = instruction.words
+    if operation in ("rint", "floor"):
+        return ""
+    if operation == "cvt":
+        target, source = (word.removesuffix("x2") for word in words[-2:])
+        rounding = [word for word in words[1:-2] if word != "sat"]
+        if "sat" in words and target[0] == "f":
+            return "cuts off at 0 and 1"
+        if target[0] != "f":
+            return "" if rounding == ["rzi"] else "does not truncate"
+        is_exact = source[0] == "f" and int(target[1:]) > int(source[1:])
+        return "" if rounding == ([] if is_exact else ["rn"]) else "does not round to nearest"
+    if "rn" in words or (len(words) == 2 and words[0] in ("add", "sub", "mul")):
+        return ""
+    return "does not round to nearest"
+
+
+def _fusible(code: Code) -> Iterator[Fault]:
+    """Sums that the assembler may fuse with a product."""
+    for instruction in code.function.instructions:
+        if instruction.words[0] not in ("add", "sub") or instruction.type not in FLOAT_TYPES:
+            continue
+        if "rn" in instruction.words:
+            continue
+        stack, seen = list(instruction.inputs), set[str]()
+        while stack:
+            name = stack.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for source in code.definitions.get(name, []):
+                if source.words[0] == "mul" and source.type in FLOAT_TYPES and "rn" not in source.words:
+                    reason = f"may be fused with the product of line {source.line}, {source.text}"
+                    yield Fault(code.function.name, instruction.line, instruction.text, reason)
+                elif source.words[0] in PASSES_ON:
+                    stack += source.inputs
