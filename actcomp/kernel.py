@@ -16,16 +16,18 @@ from .runtime.call import Call
 from .runtime.gradients import together
 from .runtime.launch import check_out, common_shape, read_all, require_broadcast
 from .runtime.making import LOCK
-from .runtime.parameters import read_parameters, require_known
-from .runtime.recipe import MOST_RECIPES, Recipe, key_of
+from .runtime.parameters import operand_names, read_parameters, require_known, unused
+from .runtime.recipe import MOST_RECIPES, key_of
 
 if TYPE_CHECKING:
     from .cuda.call import CudaCall
     from .cuda.native import CudaNative
+    from .cuda.recipe import CudaRecipe
     from .program.program import Program
     from .program.stored import StoredProgram
     from .runtime.front import Front
     from .runtime.native import Native
+    from .runtime.recipe import Recipe
 
     Load = Callable[[str, str, frozenset[str]], Native]
     Companions = Callable[[str, str, frozenset[str], bool], tuple[Mapping[str, Program | StoredProgram], str]]
@@ -91,7 +93,7 @@ class Kernel:
         self._natives: dict[tuple[str, str, frozenset[str]], Native] = {}
         self._on_cuda: dict[tuple[str, str, frozenset[str], bool], CudaNative] = {}
         self._fronts: dict[str, Front] = {}
-        self._recipes: dict[Hashable, Recipe] = {}
+        self._recipes: dict[Hashable, Recipe | CudaRecipe | None] = {}
         self.__call__ = self._first_forward
         self._backward: Callable[..., Any] = functools.partial(self._first_gradients, "backward")
         self._input_gradients: Callable[..., Any] = functools.partial(self._first_gradients, "input_gradients")
@@ -318,18 +320,16 @@ class Kernel:
     ) -> None:
         """Keeps the recipe of a call in which nothing was broadcast and every parameter was one number."""
         key = key_of(variant, arrays)
-        if key is None or not isinstance(call, Call):
+        if key is None or any(array.shape != call.shape for array in call.operands.values()):
             return
-        if any(array.shape != call.shape for array in call.operands.values()):
-            return
-        if all(setting.channels is None for setting in call.settings.values()):
+        if all(setting.channels is None and setting.scalar is None for setting in call.settings.values()):
             if len(self._recipes) >= MOST_RECIPES:
                 self._recipes.clear()
-            self._recipes[key] = Recipe(call.native, call.operands, outputs, call.shape)
+            self._recipes[key] = call.recipe(outputs)
 
     def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Call | CudaCall:
         """Reads and checks everything that goes in; makes the code if it is not there yet."""
-        names = self._operand_names(variant)
+        names = operand_names(variant, self.inputs, self.parameters)
         if len(arrays) != len(names):
             wanted = f"{len(names)} array{'s' if len(names) > 1 else ''} ({', '.join(names.values())})"
             raise ArgumentError(
@@ -357,20 +357,6 @@ class Kernel:
         every = operands | {f"p.{name}": array for name, array in channels.items()}
         return Call(native, every, inputs, shape, settings)
 
-    def _operand_names(self, variant: str) -> dict[str, str]:
-        """The Program's names of what a call passes by position, and what errors and results call them."""
-        names = {name: name for name in self.inputs}
-        if variant in ("backward", "input_gradients", "double_backward"):
-            names["g.y"] = self._unused("dy")
-        if variant == "double_backward":
-            names |= {f"h.{name}": self._unused(f"dd{name}") for name in self.inputs}
-        return names
-
-    def _unused(self, name: str) -> str:
-        while name in self.inputs or name in self.parameters:
-            name += "_"
-        return name
-
     def _require_known(self, parameters: Mapping[str, Any]) -> None:
         if "where" in parameters and "where" not in self.parameters:
             raise ArgumentError(
@@ -384,7 +370,7 @@ class Kernel:
         """Runs a backward variant."""
         wanted = {f"d.{name}": name for name in self.inputs}
         if variant == "double_backward":
-            wanted["d.g.y"] = self._unused("dy")
+            wanted["d.g.y"] = unused("dy", (*self.inputs, *self.parameters))
         learned = () if variant == "input_gradients" else tuple(self.parameters)
         fields = (*wanted.values(), *learned)
         known = self._again(variant, arrays, parameters) if out is None else None

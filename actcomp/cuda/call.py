@@ -21,7 +21,9 @@ from ..runtime.arrays import ITEMSIZE, Array
 from ..runtime.launch import fresh, plan_of
 from ..runtime.layout import Shape, contiguous_strides
 from . import memory, reduce
+from .arrays import TORCH_CUDA
 from .native import CudaNative
+from .recipe import CudaRecipe
 
 if TYPE_CHECKING:
     from ..program.program import Program
@@ -105,6 +107,12 @@ class CudaCall:
                 reduce.total(sums[full][0], total, parts, self.stream)
             values.append(total.kind.result(total))
         return values
+
+    def recipe(self, outputs: Mapping[str, Array]) -> CudaRecipe | None:
+        """How to do it again for torch tensors alike; None where there are sums, or parameters by column."""
+        if self.native.sums or self.rows or self.kind is not TORCH_CUDA:
+            return None
+        return CudaRecipe(self.native, self.operands, outputs, self.shape)
 
     def back_to_shape(self, gradient: Array, operand: Array) -> Array:
         """The gradient of an operand that was broadcast: summed to its shape."""

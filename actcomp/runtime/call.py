@@ -11,6 +11,7 @@ from .gradients import back_to_shape, sum_to_axis
 from .launch import fresh, launch
 from .layout import Shape
 from .parameters import Setting, uniform_values
+from .recipe import Recipe
 
 if TYPE_CHECKING:
     from .native import Native
@@ -52,6 +53,10 @@ class Call:
             total = sums[f"d.p.{name}"] if array is None else sum_to_axis(array, setting.axis)
             values.append(setting.gradient(total))
         return values
+
+    def recipe(self, outputs: Mapping[str, Array]) -> Recipe:
+        """How to do it again for arrays alike."""
+        return Recipe(self.native, self.operands, outputs, self.shape)
 
     def back_to_shape(self, gradient: Array, operand: Array) -> Array:
         """The gradient of an operand that was broadcast: summed to its shape."""

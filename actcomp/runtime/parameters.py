@@ -63,6 +63,24 @@ def require_known(owner: str, given: Iterable[Any], known: Mapping[str, Any]) ->
             raise ArgumentError(f"{owner} has no parameter {name!r}", do=fix)
 
 
+def operand_names(variant: str, inputs: Sequence[str], parameters: Iterable[str]) -> dict[str, str]:
+    """The Program's names of what a call passes by position, and what errors and results call them."""
+    taken = (*inputs, *parameters)
+    names = {name: name for name in inputs}
+    if variant in ("backward", "input_gradients", "double_backward"):
+        names["g.y"] = unused("dy", taken)
+    if variant == "double_backward":
+        names |= {f"h.{name}": unused(f"dd{name}", taken) for name in inputs}
+    return names
+
+
+def unused(name: str, taken: Sequence[str]) -> str:
+    """The name, with underscores behind it until nothing else has it."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 def learned_names(learnable: bool | str | Iterable[str], names: Sequence[str]) -> list[str]:
     """The parameters that a layer learns: all for True, none for False, else those named.
 

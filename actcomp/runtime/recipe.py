@@ -29,8 +29,12 @@ def key_of(variant: str, arrays: Sequence[Any]) -> Hashable:
         if type(array) is np.ndarray:
             key += (array.dtype, array.shape, array.strides)
         elif (torch := sys.modules.get("torch")) and type(array) in (torch.Tensor, torch.nn.Parameter):
-            if array.layout is not torch.strided or array.is_nested or not array.is_cpu or array.is_neg():
+            if array.layout is not torch.strided or array.is_nested or array.is_neg():
                 return None
+            if not array.is_cpu:
+                if not array.is_cuda:
+                    return None
+                key.append(array.get_device())
             key += (array.dtype, array.shape, array.stride())
         else:
             return None

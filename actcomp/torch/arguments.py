@@ -56,9 +56,9 @@ class Bound:
         return (*self._gradients(tensors, found), found[self.count])
 
     def _parameters(self, tensors: Sequence[Tensor]) -> dict[str, Any]:
-        """By name; those of one element as numbers, with which a kernel repeats an earlier call at once."""
+        """By name; on the CPU those of one element as numbers, with which a kernel repeats an earlier call at once."""
         given = zip(self.names, tensors[self.count :], strict=True)
-        return {**{name: t if t.dim() else t.item() for name, t in given}, **self.numbers}
+        return {**{name: t.item() if t.dim() == 0 and t.is_cpu else t for name, t in given}, **self.numbers}
 
     def _gradients(self, tensors: Sequence[Tensor], found: Any) -> tuple[Tensor, ...]:
         """Of the inputs, which stand first, and of the parameters that are tensors, of all that stand last."""
@@ -157,7 +157,7 @@ def require(call: Call) -> None:
 
 
 def require_one(tensor: Tensor, name: str) -> None:
-    """A dense tensor of a float type on the CPU (or without memory). Raises DTypeError, DeviceError."""
+    """A dense tensor of a float type on the CPU or CUDA (or without memory). Raises DTypeError, DeviceError."""
     if tensor.dtype not in DTYPES:
         raise DTypeError(
             f"{name} holds {tensor.dtype}; an activation takes float64, float32, float16 or bfloat16",
@@ -171,9 +171,9 @@ def require_one(tensor: Tensor, name: str) -> None:
     if tensor.layout is not torch.strided or tensor.is_nested:
         what = "nested" if tensor.is_nested else f"laid out as {tensor.layout}"
         raise DTypeError(f"{name} is {what}; a dense tensor is needed", do=f"{name}.to_dense(), or pass its values")
-    if tensor.device.type not in ("cpu", "meta"):
+    if tensor.device.type not in ("cpu", "meta") and not (tensor.is_cuda and torch.version.hip is None):
         raise DeviceError(
-            f"{name} lives on {tensor.device}; there are kernels for the CPU alone as yet", do=f"{name}.cpu()"
+            f"{name} lives on {tensor.device}; there are kernels for the CPU and for CUDA", do=f"{name}.cpu()"
         )
 
 

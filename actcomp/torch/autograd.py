@@ -212,8 +212,8 @@ def gradients(call: Call, dy: Tensor) -> tuple[Tensor, ...]:
 
 
 def needs_operator(tensors: Sequence[Tensor]) -> bool:
-    """Whether something looks on that sees operators alone, or a tensor is not simply memory of the CPU: torch itself
+    """Whether something looks on that sees operators alone, or a tensor is not simply memory: torch itself
     resolves lazy negation and takes off the wrappers of transforms that have ended, before an operator is reached."""
     if FORWARD_AD._current_level >= 0 or transforms() or mode_count() or is_traced() or is_dynamo():
         return True
-    return not all(type(t) in PLAIN and t.is_cpu and not t.is_neg() and not _is_wrapped(t) for t in tensors)
+    return not all(type(t) in PLAIN and (t.is_cpu or t.is_cuda) and not t.is_neg() and not _is_wrapped(t) for t in tensors)

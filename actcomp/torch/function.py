@@ -62,7 +62,7 @@ def of_description(key: str) -> ActivationFunction:
 class ActivationFunction:
     """An activation on torch tensors: ``f(x)``, ``f(a, b)``, ``f(x, beta=beta)``. What ``act.function`` returns.
 
-    **Tensors** of float64, float32, float16 or bfloat16 on the CPU, in any layout, read where they lie; inputs are
+    **Tensors** of float64, float32, float16 or bfloat16 on the CPU or CUDA, in any layout, read where they lie; inputs are
     never written. Several inputs broadcast and agree in dtype; under autocast they are promoted to the widest. The
     result has the inputs' dtype and layout. Beside a tensor a Python number counts as a tensor of its dtype.
 
@@ -160,7 +160,7 @@ class ActivationFunction:
         if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
             return autograd.apply_reverse(bound, *tensors)
         y = bound.forward(tensors)
-        if bound is self.plain:
+        if bound is self.plain and y.is_cpu:
             self._shorten(y.dtype)
         return y
 
@@ -168,7 +168,8 @@ class ActivationFunction:
         """The first gradients of a dtype, and those of tensors that are not plain."""
         if needs_operator((x, dy)):
             return autograd.gradients(Call(self.plain, (x,)), dy)[0]
-        self._shorten(x.dtype)
+        if x.is_cpu:
+            self._shorten(x.dtype)
         return self.kernel.input_gradients(x, dy)
 
     def _shorten(self, dtype: torch.dtype) -> None:

@@ -140,7 +140,7 @@ def test_numbers_and_lists_are_float64():
 @given(st.floats(width=64))
 def test_bfloat16_rounds_once(number):
     ml_dtypes = pytest.importorskip("ml_dtypes", reason="the bfloat16 to compare with")
-    (bits,) = arrays._bfloat16_bits(np.array([number])).tolist()
+    (bits,) = arrays.bfloat16_bits(np.array([number])).tolist()
     got = np.array([bits], np.uint16).view(ml_dtypes.bfloat16).astype(np.float64)[0]
     if not np.isfinite(number):
         assert got == number or (np.isnan(got) and np.isnan(number))

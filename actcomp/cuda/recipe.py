@@ -1,0 +1,47 @@
+"""A call on CUDA tensors of torch that was thought through once, to be repeated on tensors that lie in memory alike."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..runtime.arrays import Array
+from ..runtime.launch import plan_of
+from .arrays import torch_stream
+
+if TYPE_CHECKING:
+    from ..runtime.layout import Shape
+    from .native import CudaNative
+
+
+class CudaRecipe:
+    """The kernel, where its operands and fresh results lie, and the walk over them. As runtime/recipe.py's Recipe."""
+
+    def __init__(
+        self, native: CudaNative, inputs: Mapping[str, Array], outputs: Mapping[str, Array], shape: Shape
+    ) -> None:
+        """``inputs`` in the order of the call, ``outputs`` in the order of the answer."""
+        self.native = native
+        names, answers = list(inputs), list(outputs)
+        self.order = [names.index(operand.name) for operand in native.operands if not operand.is_output]
+        self.answer_order = [answers.index(operand.name) for operand in native.operands if operand.is_output]
+        self.outputs = [(a.shape, a.owner.stride(), a.owner.dtype, a.owner.device) for a in outputs.values()]
+        operands = [(outputs if operand.is_output else inputs)[operand.name] for operand in native.operands]
+        self.shape, self.strides, self.offsets = plan_of(operands, shape, False)
+        self.device = operands[0].device
+
+    def run(self, arrays: Sequence[Any], uniforms: Sequence[float]) -> tuple[list[Any], Mapping[str, float]] | None:
+        """Fresh results in the order of the answer, and no sums; None for a tensor without memory."""
+        make = sys.modules["torch"].empty_strided
+        results = [make(shape, steps, dtype=dtype, device=device) for shape, steps, dtype, device in self.outputs]
+        operands = [*(arrays[place] for place in self.order), *(results[place] for place in self.answer_order)]
+        try:
+            starts = [tensor.data_ptr() for tensor in operands]
+        except RuntimeError:  # a transform's wrapper
+            return None
+        if 0 in starts:
+            return None
+        addresses = [start + offset for start, offset in zip(starts, self.offsets, strict=True)]
+        self.native.run(self.device, torch_stream(self.device), addresses, self.shape, self.strides, uniforms)
+        return results, {}
