@@ -46,7 +46,7 @@ def half_fma(e: Emission, operands: list[str]) -> str:
     rest = e.fill("sub", [total, shadow], "f64", "f64")
     left, right = e.fill("sub", [product, rest], "f64", "f64"), e.fill("sub", [c, shadow], "f64", "f64")
     error = e.fill("add", [left, right], "f64", "f64")
-    return _single_to_half(e, _narrow_to_odd(e, _to_odd(e, total, error, "f64")))
+    return _single_to_half(e, narrow_to_odd(e, _to_odd(e, total, error, "f64")))
 
 
 def _line(e: Emission, text: str) -> str:
@@ -67,10 +67,10 @@ def _to_half(e: Emission, value: str, source: str) -> str:
     if source == "i16":  # exact in f32
         return _single_to_half(e, convert(e, value, "i16", "f32"))
     # i32 is exact in f64; i64 is rounded only beyond 2**53, where f16 is infinite anyhow.
-    return _single_to_half(e, _narrow_to_odd(e, value if source == "f64" else convert(e, value, source, "f64")))
+    return _single_to_half(e, narrow_to_odd(e, value if source == "f64" else convert(e, value, source, "f64")))
 
 
-def _narrow_to_odd(e: Emission, value: str) -> str:
+def narrow_to_odd(e: Emission, value: str) -> str:
     """f64 to f32 rounded to odd (an inexact result gets an odd last bit), after which rounding to f16 is right."""
     near = convert(e, value, "f64", "f32")
     error = e.fill("sub", [value, convert(e, near, "f32", "f64")], "f64", "f64")
