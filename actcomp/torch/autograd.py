@@ -216,4 +216,6 @@ def needs_operator(tensors: Sequence[Tensor]) -> bool:
     resolves lazy negation and takes off the wrappers of transforms that have ended, before an operator is reached."""
     if FORWARD_AD._current_level >= 0 or transforms() or mode_count() or is_traced() or is_dynamo():
         return True
-    return not all(type(t) in PLAIN and (t.is_cpu or t.is_cuda) and not t.is_neg() and not _is_wrapped(t) for t in tensors)
+    return not all(
+        type(t) in PLAIN and (t.is_cpu or t.is_cuda) and not t.is_neg() and not _is_wrapped(t) for t in tensors
+    )

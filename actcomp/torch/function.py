@@ -62,8 +62,8 @@ def of_description(key: str) -> ActivationFunction:
 class ActivationFunction:
     """An activation on torch tensors: ``f(x)``, ``f(a, b)``, ``f(x, beta=beta)``. What ``act.function`` returns.
 
-    **Tensors** of float64, float32, float16 or bfloat16 on the CPU or CUDA, in any layout, read where they lie; inputs are
-    never written. Several inputs broadcast and agree in dtype; under autocast they are promoted to the widest. The
+    **Tensors** of float64, float32, float16 or bfloat16 on the CPU or CUDA, in any layout, read where they lie; inputs
+    are never written. Several inputs broadcast and agree in dtype; under autocast they are promoted to the widest. The
     result has the inputs' dtype and layout. Beside a tensor a Python number counts as a tensor of its dtype.
 
     **Parameters** are keywords: a number, or a tensor of one element (shape (channels,) if declared per channel), of

@@ -92,7 +92,8 @@ for _name, _real, _fake in (
     ("backward", _backward, _fake_backward),
     ("double_backward", _double_backward, _fake_double_backward),
 ):
-    _library.impl(_name, _real, "CPU")
+    for _device in ("CPU", "CUDA"):
+        _library.impl(_name, _real, _device)
     torch.library.register_fake(f"actcomp::{_name}", _fake, lib=_library)
 
 
@@ -135,7 +136,7 @@ _library.impl("backward", _autograd_backward, "Autograd")
 _library.impl("double_backward", _autograd_double_backward, "Autograd")
 
 
-# vmap, autocast, other devices ----------------------------------------------------------------------------------------
+# vmap, autocast -------------------------------------------------------------------------------------------------------
 
 
 def _dims(*in_dims: Any, counts: Sequence[int]) -> list[int | None]:
@@ -168,15 +169,16 @@ def _vmap_double_backward(
     return list(found), [0] * len(found)
 
 
+_AUTOCAST = ("AutocastCPU", "AutocastCUDA")
+_AUTOCAST_KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU) | torch._C.DispatchKeySet(
+    torch._C.DispatchKey.AutocastCUDA
+)
+
+
 def _autocast_forward(inputs: Sequence[Tensor], parameters: Sequence[Tensor], activation: str) -> Tensor:
     promoted = arguments.widest(list(inputs))
-    with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU)):
+    with torch._C._ExcludeDispatchKeyGuard(_AUTOCAST_KEYS):
         return torch.ops.actcomp.forward(promoted, parameters, activation)
-
-
-def _elsewhere(inputs: Sequence[Tensor], parameters: Sequence[Tensor], *rest: Any) -> Any:
-    arguments.require(_call(inputs, parameters, rest[-1]))
-    raise NotImplementedError  # require has refused the device
 
 
 for _name, _rule in (
@@ -185,5 +187,5 @@ for _name, _rule in (
     ("double_backward", _vmap_double_backward),
 ):
     torch.library.register_vmap(f"actcomp::{_name}", _rule, lib=_library)
-    _library.impl(_name, _elsewhere, "CUDA")
-_library.impl("forward", _autocast_forward, "AutocastCPU")
+for _name in _AUTOCAST:
+    _library.impl("forward", _autocast_forward, _name)

@@ -343,8 +343,10 @@ def test_tensors_without_memory():
         swish(torch.randn(3), beta=torch.tensor(1.0, device="meta"))
     with FakeTensorMode():
         assert mish(torch.empty(5)).shape == (5,)
-        with pytest.raises(ac.DeviceError, match="kernels for the CPU alone"):
-            mish(torch.empty(5, device="cuda"))
+        y = mish(torch.empty(5, 7, device="cuda", dtype=torch.bfloat16).t())
+        assert y.device.type == "cuda" and y.stride() == (1, 7) and y.dtype == torch.bfloat16
+        with pytest.raises(ac.DeviceError, match="a lives on cpu, b on cuda"):
+            swiglu(torch.empty(3), torch.empty(3, device="cuda"))
         with pytest.raises(ac.DTypeError):
             mish(torch.empty(5, dtype=torch.int64))
         with pytest.raises(ac.ShapeError):
