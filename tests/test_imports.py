@@ -70,11 +70,14 @@ LAYERS = {
     "emit": Layer(("errors", "debug", "program")),
     # arrays, threads, memory: knows no SymPy
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
+    "runtime.arrays": Layer(
+        ("errors", "runtime"), deferred=("cuda",), outside=("numpy", "ml_dtypes")
+    ),
     "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
     # CUDA devices: knows no SymPy
     "cuda": Layer(("errors", "debug", "program", "emit", "runtime"), outside=("numpy",)),
     "results": Layer(("", "runtime"), deferred=("certified",), guests=("sympy",)),
-    "kernel": Layer(("errors", "debug", "program", "runtime"), outside=("numpy",)),
+    "kernel": Layer(("errors", "debug", "program", "runtime"), deferred=("cuda",), outside=("numpy",)),
     "pair": Layer(("errors", "kernel", "program", "runtime")),
     "api": Layer(
         ("", "errors", "debug", "kernel", "pair", "program", "results", "runtime"),
@@ -98,7 +101,7 @@ LAYERS = {
     "torch.description": Layer(("", "errors", "results", "saved")),
     "torch.function": Layer(("", "errors", "torch", "runtime"), outside=("torch",)),
     "jax": Layer(
-        ("", "errors", "program", "emit", "runtime"), deferred=("jax",), outside=("jax", "numpy")
+        ("", "errors", "program", "emit", "runtime", "cuda"), deferred=("jax",), outside=("jax", "numpy")
     ),
     "tensorflow": Layer(("", "errors", "saved", "runtime"), outside=("tensorflow", "numpy")),
     "saved": Layer(("", "errors")),
