@@ -93,14 +93,16 @@ static int run_warp(void) {
 }
 
 // 0: well. 1: threads of a warp went different ways to a meeting. 2: a mask or clamp that is not emulated.
-int emulate(kernel_type function, void **slots, uint32_t blocks, uint32_t threads, int meets) {
+// Only blocks first to last - 1 of the grid are run.
+int emulate(kernel_type function, void **slots, uint32_t blocks, uint32_t threads, int meets, uint32_t first,
+            uint32_t last) {
     kernel = function;
     arguments = slots;
     block_count = blocks;
     thread_count = threads;
     failure = 0;
     if (meets && !stacks) stacks = malloc((size_t)LANES * STACK);
-    for (block_number = 0; block_number < blocks; block_number++) {
+    for (block_number = first; block_number < last; block_number++) {
         for (uint32_t thread = 0; thread < threads; thread += LANES) {
             warp_start = thread;
             if (meets) {

@@ -76,12 +76,18 @@ def _loaded(ir_text: str, name: str, arguments: tuple[Argument, ...]) -> cpu.Cod
 
 
 def run_emulated(
-    ir_text: str, entry: Entry, values: Sequence[int | float], blocks: int, threads: int | None = None
+    ir_text: str,
+    entry: Entry,
+    values: Sequence[int | float],
+    blocks: int,
+    threads: int | None = None,
+    only: Sequence[int] | None = None,
 ) -> None:
     """Runs the entry of the NVPTX module on the host, as a launch of so many blocks would on a device.
 
-    ``values``: one for each of ``entry.arguments``: addresses of host memory, counts, values of uniform inputs."""
-    launch(ir_text, entry.name, entry.arguments, values, blocks, threads or entry.threads)
+    ``values``: one for each of ``entry.arguments``: addresses of host memory, counts, values of uniform inputs.
+    ``only``: numbers of the blocks that are run (None: all)."""
+    launch(ir_text, entry.name, entry.arguments, values, blocks, threads or entry.threads, only)
 
 
 def launch(
@@ -91,6 +97,7 @@ def launch(
     values: Sequence[int | float],
     blocks: int,
     threads: int,
+    only: Sequence[int] | None = None,
 ) -> None:
     """As run_emulated, for a kernel that has no Entry."""
     assert len(values) == len(arguments), (len(values), arguments)
@@ -101,9 +108,10 @@ def launch(
         slots[index : index + 1].view(C_TYPE[argument.type])[0] = value
     meets = any(word in ir_text for word in MEETINGS)
     function, pointer = ctypes.c_void_p(code.addresses["emulated_entry"]), ctypes.c_void_p(slots.ctypes.data)
-    result = library().emulate(function, pointer, blocks, threads, int(meets))
-    if result:
-        raise AssertionError(["", "the threads of a warp parted", "a mask that is not full"][result])
+    for first, last in [(0, blocks)] if only is None else [(block, block + 1) for block in only]:
+        result = library().emulate(function, pointer, blocks, threads, int(meets), first, last)
+        if result:
+            raise AssertionError(["", "the threads of a warp parted", "a mask that is not full"][result])
 
 
 def argument_values(

@@ -1,0 +1,8 @@
+"""Tests of CUDA kernels; emulation.py runs them on the host."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
