@@ -146,16 +146,30 @@ class Named:
     node: Node
 
 
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """``min(first, constant)`` or ``max(first, constant)`` of a Program where PTX's instruction gives the same bits.
+
+    A Program's gives the second operand for NaN and for ties, PTX's the operand that is no NaN, and holds -0.0 for less
+    than 0.0. With a constant as second operand they agree, unless it is a 0.0 of the sign that a tie can lose."""
+
+    name: str
+    type: str
+    first: Node
+    constant: Signed
+
+
 ARITHMETIC = ("add", "sub", "mul", "div", "fma", "sqrt", "rint", "floor", "convert")
 
 
-def of_program(program: Program) -> list[Named]:
-    """The arithmetic of a Program; operations on constants alone are left out, for compilers do them.
+def of_program(program: Program) -> tuple[list[Named], list[Clamp]]:
+    """The arithmetic of a Program, and its clamps; operations on constants alone are left out, compilers do them.
 
     Raises ValueError for arithmetic in f16, which emissions do in float32."""
     graph = Graph()
     values: list[Signed] = []
     named: list[Named] = []
+    clamps: list[Clamp] = []
     for index, operation in enumerate(program.operations):
         operands = [values[k] for k in operation.operands]
         types = [program.type_of(k) for k in operation.operands]
@@ -167,6 +181,8 @@ def of_program(program: Program) -> list[Named]:
             value = operands[0]
         elif name in ("xor", "and") and type[0] == "i":
             value = sign_bit(graph, name, WIDTH_BITS[type], operands)
+        elif name in ("min", "max") and type[0] == "f" and is_clamp(name, type, operands[1]):
+            clamps.append(Clamp(name, type, operands[0].node, operands[1]))
         elif name in ("neg", "abs"):
             value = graph.apply(name, type, operands)
         elif name in ARITHMETIC and any(o.node.op != "const" for o in operands):
@@ -182,12 +198,20 @@ def of_program(program: Program) -> list[Named]:
                 value = graph.apply(name, type, operands)
             named.append(Named(index, value.node))
         values.append(value)
-    return named
+    return named, clamps
 
 
 def _kind(type: str) -> str:
     """The type of a conversion: integers are one."""
     return type if type in FLOATS else "i"
+
+
+def is_clamp(name: str, type: str, constant: Signed) -> bool:
+    """Whether the constant is one that Clamp allows as second operand."""
+    infinity = {"f16": 0x7C00, "f32": 0x7F800000, "f64": 0x7FF << 52}[type]
+    if constant.node.op != "const" or constant.node.bits > infinity:
+        return False
+    return constant.node.bits != 0 or constant.negative == (name == "min")
 
 
 def sign_bit(graph: Graph, name: str, width: int, operands: list[Signed]) -> Signed:

@@ -6,22 +6,23 @@
 An instruction is looked for among the Program's operations by its operands, as far back as arithmetic goes (see
 arithmetic.py for what counts as equal), and must round to nearest. What else is allowed, and why:
 
-- ``min`` and ``max`` whose results only comparisons read: the assembler of ``a < c or b < c`` asks ``min(a, b) < c``;
+- ``min`` and ``max`` whose results only comparisons read: for ``a < c or b < c`` LLVM asks ``min(a, b) < c``, where
+  NaN loses as it does in both comparisons; and those with a constant that the Program names (see Clamp);
 - float64 sums, and conversions to float64 before them, where the Program has a sum output: its tree of partial sums;
-- ``add`` and ``sub`` without ``.rn``: they round to nearest, but may be fused with a product that has no ``.rn`` either;
-  so those that read such a product, through selections and signs too, are foreign.
+- ``add`` and ``sub`` without ``.rn``: they round to nearest, but may be fused with a product that has no ``.rn``
+  either; so those that read such a product, through selections and signs too, are foreign.
 """
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..emit.interface import sum_outputs
 from ..emit.rare import separate_slow_paths
 from ..program.program import Program
-from .arithmetic import OPAQUE, Graph, Matcher, Named, Node, Signed, of_program, sign_bit
+from .arithmetic import OPAQUE, Clamp, Graph, Matcher, Named, Node, Signed, of_program, sign_bit
 from .ptx import Function, Instruction, read
 
 FLOAT_TYPES = {"f32": 1, "f64": 1, "f32x2": 2}
@@ -65,9 +66,9 @@ def check(function: Function, program: Program, copies: int | None = None) -> li
     and once more where elements go singly); None: any number of times. Raises ValueError for Programs that compute in
     f16."""
     program = separate_slow_paths(program)
-    named = of_program(program)
+    named, clamps = of_program(program)
     code = Code(function)
-    faults = [*_forms(code, bool(sum_outputs(program))), *_fusible(code)]
+    faults = [*_forms(code, clamps), *_fusible(code)]
     told = {fault.line for fault in faults}
     matcher = Matcher()
     by_kind: dict[tuple[str, str], list[Named]] = collections.defaultdict(list)
@@ -183,6 +184,14 @@ class Code:
         half = width // count
         return tuple(self.graph.constant(bits >> half * k & ((1 << half) - 1), half) for k in range(count))
 
+    def operands(self, instruction: Instruction) -> list[Signed]:
+        """What a scalar instruction reads."""
+        width = 64 if instruction.type[-2:] == "64" else 32
+        for name in instruction.inputs:
+            if name[0] == "%":
+                self.value(name)
+        return [self._operand(name, 1, width)[0] for name in instruction.inputs]
+
     def _compute(self, instruction: Instruction) -> tuple[Signed, ...]:
         words, type = instruction.words, instruction.type
         count = FLOAT_TYPES.get(type, 1)
@@ -229,19 +238,38 @@ def number(text: str) -> int | None:
         return None
 
 
-def _forms(code: Code, has_sums: bool) -> Iterator[Fault]:
+def _forms(code: Code, clamps: Sequence[Clamp]) -> Iterator[Fault]:
     """Instructions whose very form is foreign."""
     readers: dict[str, list[Instruction]] = collections.defaultdict(list)
     for instruction in code.function.instructions:
         for name in instruction.inputs:
             readers[name].append(instruction)
+    matcher = Matcher()
     for instruction in code.function.instructions:
-        reason = _form(instruction, readers)
+        reason = _form(instruction)
+        if instruction.words[0] in ("min", "max") and instruction.type in FLOAT_TYPES and not reason:
+            read_by = [reader for name in instruction.outputs for reader in readers[name]]
+            is_asked = read_by and all(reader.words[0] in ("min", "max", "setp") for reader in read_by)
+            if not is_asked and not any(_is_clamp(code, instruction, clamp, matcher) for clamp in clamps):
+                reason = "chooses otherwise than the Program where a number is NaN or 0"
         if reason:
             yield Fault(code.function.name, instruction.line, instruction.text, reason)
 
 
-def _form(instruction: Instruction, readers: Mapping[str, list[Instruction]]) -> str:
+def _is_clamp(code: Code, instruction: Instruction, clamp: Clamp, matcher: Matcher) -> bool:
+    if instruction.words != (clamp.name, clamp.type):
+        return False
+    a, b = code.operands(instruction)
+    pairs = [(first.node, constant) for first, constant in ((a, b), (b, a)) if constant.node.op == "const"]
+    return any(
+        constant.node.bits == clamp.constant.node.bits
+        and constant.negative == clamp.constant.negative
+        and matcher.agree(first, clamp.first)
+        for first, constant in pairs
+    )
+
+
+def _form(instruction: Instruction) -> str:
     words = instruction.words
     is_float = any(word[0] == "f" and word[1:3].isdigit() or word.startswith("bf16") for word in words[1:])
     if words[0] == "call":
@@ -252,10 +280,6 @@ def _form(instruction: Instruction, readers: Mapping[str, list[Instruction]]) ->
         return "flushes subnormal numbers"
     if "approx" in words or "full" in words:
         return "is approximate"
-    if words[0] in ("min", "max"):
-        read_by = [reader for name in instruction.outputs for reader in readers[name]]
-        is_asked = read_by and all(reader.words[0] in ("min", "max", "setp") for reader in read_by)
-        return "" if is_asked else "chooses another number than the Program where one is NaN"
     if words[0] in EXACT:
         return ""
     operation = operation_of(instruction)
