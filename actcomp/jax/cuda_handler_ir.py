@@ -15,7 +15,7 @@ A launch, of LAUNCH_WORDS words:
     2 threads of a block   3 number of parameters   4 address of the parameters, of two words each: kind, value
 
 Kinds of parameters: CONSTANT (its bits), ARGUMENT and RESULT (the address of that buffer), COUNT (elements of the first
-argument), RUNS (ceil(count / SUM_RUN)), PARTIALS (sum number ``value`` has so many doubles in the last result's buffer).
+argument), RUNS (ceil(count / SUM_RUN)), PARTIALS (sum number ``value`` has so many doubles in the last result).
 
 A handle (CUkernel, CUDA 12) is valid in every context, and cuLaunchKernel takes it for a CUfunction; handles differ by
 device since machine code does. XLA makes the device's context current before it calls. In XLA's stage INITIALIZE,
@@ -200,7 +200,8 @@ one:
 go:
   %handle = call ptr @handle(ptr %launch, i64 %device)
   %driver = field ptr @table 0
-  %done = call i32 %driver(ptr %handle, i32 %blocks, i32 1, i32 1, i32 %threads, i32 1, i32 1, i32 0, ptr %stream, ptr %pointers, ptr null)
+  %done = call i32 %driver(ptr %handle, i32 %blocks, i32 1, i32 1, i32 %threads, i32 1, i32 1,
+                           i32 0, ptr %stream, ptr %pointers, ptr null)
   ret i32 %done
 }
 

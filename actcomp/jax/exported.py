@@ -9,7 +9,7 @@ from typing import Any
 import jax.export
 
 from ..errors import ArgumentError
-from . import target
+from . import cuda_target, target
 from .function import ActivationFunction
 from .target import Label
 
@@ -19,10 +19,12 @@ _CALLED = re.compile(f'"({re.escape(target.PREFIX)}[^"]+)"')
 def export_checks(f: Any, *arguments: Any, **keywords: Any) -> list[Any]:
     """``disabled_checks=`` for ``jax.export.export(f)(*arguments)``: that it calls kernels of actcomp is meant so.
 
+    They serve for ``platforms=`` of that as well, "cpu" and "cuda", whether or not there is such a device here.
     ``f``: the jitted function; arguments: arrays or shapes, as for export. It is lowered once for this purpose."""
     with contextlib.suppress(ValueError):  # the refusal comes after the kernels have been named, and made
         jax.export.export(f)(*arguments, **keywords)
-    return [jax.export.DisabledSafetyCheck.custom_call(name) for name in target.targets()]
+    names = {name for known in (*target.targets(), *cuda_target.targets()) for name in target.on_every_platform(known)}
+    return [jax.export.DisabledSafetyCheck.custom_call(name) for name in sorted(names)]
 
 
 def provide(exported: Any, *functions: ActivationFunction) -> None:
@@ -32,7 +34,7 @@ def provide(exported: Any, *functions: ActivationFunction) -> None:
     the same functions in the same way it has nothing to do. Raises ArgumentError where a kernel belongs to none of
     them: another formula, another version of actcomp, or a derivative beyond the second, which the process has to
     have run itself."""
-    for name in sorted(set(_CALLED.findall(exported.mlir_module())) - set(target.targets())):
+    for name in sorted(set(_CALLED.findall(exported.mlir_module())) - {*target.targets(), *cuda_target.targets()}):
         label = Label.of_name(name)
         if not any(_provides(function, label, name) for function in functions):
             told = ", ".join(function.name for function in functions) or "no function"

@@ -46,7 +46,7 @@ class ActivationFunction:
 
     **Inputs** of float64, float32, float16 or bfloat16; several broadcast as in jax.numpy and agree in element type,
     where a Python number takes that of the others. The result has the same type and the common shape, and the bits of
-    ``f.kernel``. On the CPU; other platforms have no kernel yet.
+    ``f.kernel``. On the CPU and on CUDA devices; other platforms have no kernel.
 
     **Parameters**: ``params`` maps names to numbers or arrays: scalars (or one element), or for a parameter declared
     per channel also an array of shape (channels,). Names left out, and all of them in ``f(x)``, take their defaults.

@@ -8,24 +8,35 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
 from ..errors import DeviceError
+from ..program.interpreter import SUM_RUN
 from . import target
 from .operation import Operation
 
 
-def lower_run(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
+def lower_on_cpu(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
     """The lowering rule of the primitive ``run`` on the CPU."""
+    return _lower(ctx, values, operation, "cpu")
+
+
+def lower_on_cuda(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
+    """The lowering rule of the primitive ``run`` on CUDA devices. It needs none, nor a driver."""
+    return _lower(ctx, values, operation, "cuda")
+
+
+def _lower(ctx: Any, values: Sequence[Any], operation: Operation, platform: str) -> Sequence[Any]:
     x = ctx.avals_in[0]
     is_static = all(isinstance(length, int) for length in x.shape)
     is_cut = bool(x.shape) and is_static and _is_cut_by_compiler(ctx)
     if is_cut and any(operation.is_scalar(name) for name in (*operation.operands, *operation.wanted)):
         return mlir.lower_fun(_elementwise, multiple_results=True)(ctx, *values, operation=operation)
-    call = operation.target(x.dtype)
-    if is_static:
+    call = operation.target(x.dtype, platform)
+    if is_static and platform == "cpu":
         target.prepare(call.name, prod(x.shape))
     into = [operation.operands.index(name) for name in call.operands]
     out_of = [operation.wanted.index(name) for name in call.results]
@@ -41,7 +52,9 @@ def lower_run(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
         results = _call(whole, call.name, whole_operands, _cut(shape, len(into), len(out_of)))
         results = [_reshaped(result, x.shape) for result in results]
     else:
-        results = _call(ctx.replace(avals_in=taken, avals_out=given), call.name, operands, {})
+        scratch = _scratch(call.sums, x.shape) if platform == "cuda" and call.sums else []
+        results = _call(ctx.replace(avals_in=taken, avals_out=[*given, *scratch]), call.name, operands, {})
+        results = results[: len(given)]
     found = dict(zip(call.results, results, strict=True))
     return [found[name] for name in operation.wanted]
 
@@ -51,8 +64,15 @@ def refuse(ctx: Any, *values: Any, operation: Operation) -> Sequence[Any]:
     platforms = ", ".join(ctx.module_context.platforms)
     raise DeviceError(
         f"{operation.subject!r} has no kernel for {platforms} here",
-        do="put its inputs on the CPU: jax.device_put(x, jax.devices('cpu')[0])",
+        do="put its inputs on a CUDA device, or on the CPU: jax.device_put(x, jax.devices('cpu')[0])",
     )
+
+
+def _scratch(sums: int, shape: Sequence[Any]) -> list[Any]:
+    """The result, used by nobody, in which a call for CUDA keeps the partials of its sums: memory that XLA owns for as
+    long as it may run the call again from a CUDA graph, as memory that the handler asked for would not be."""
+    runs = (prod(shape) + SUM_RUN - 1) // SUM_RUN
+    return [jax.core.ShapedArray((sums * runs,), np.dtype(np.float64))]
 
 
 def _call(ctx: Any, name: str, operands: Sequence[Any], attributes: dict[str, Any]) -> Sequence[Any]:

@@ -67,9 +67,10 @@ class Operation:
         """The element type of an operand or output, for inputs of the type."""
         return parameter_type(dtype) if name.removeprefix("d.").startswith("p.") else np.dtype(dtype)
 
-    def target(self, dtype: Any) -> Target:
-        """The custom call for inputs of the type."""
-        return self.subject.target(Label(self.variant, _NAMES[np.dtype(dtype).name], self.elementwise, self.wanted))
+    def target(self, dtype: Any, platform: str) -> Target:
+        """The custom call on the platform, "cpu" or "cuda", for inputs of the type."""
+        name = _NAMES[np.dtype(dtype).name]
+        return self.subject.target(Label(self.variant, name, self.elementwise, self.wanted, platform))
 
 
 def parameter_type(dtype: Any) -> Any:

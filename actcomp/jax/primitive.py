@@ -76,7 +76,8 @@ run_p.def_abstract_eval(lambda *operands, operation: _types(operation, operands[
 push_p.def_impl(_push_now)
 push_p.def_abstract_eval(lambda *operands, operation, along: _types(operation, operands[0]))
 mlir.register_lowering(run_p, lowering.refuse)
-mlir.register_lowering(run_p, lowering.lower_run, platform="cpu")
+mlir.register_lowering(run_p, lowering.lower_on_cpu, platform="cpu")
+mlir.register_lowering(run_p, lowering.lower_on_cuda, platform="cuda")
 
 
 # Forward mode ---------------------------------------------------------------------------------------------------------

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import actcomp as ac
 
+from ..emit.interface import element_inputs, element_outputs, sum_outputs, uniform_inputs
 from ..errors import UnsupportedExpression
-from ..runtime import engine, native
-from . import target
+from ..runtime import engine
+from . import cuda_target, target
 from .target import Label
 
 if TYPE_CHECKING:
-    from ..program.program import Output, Program
+    from ..program.program import Program
+    from ..program.stored import StoredProgram
 
 
 class Subject:
@@ -55,34 +57,41 @@ class Subject:
         """The custom call of a kernel."""
         found = self._targets.get(label)
         if found is None:
-            key = (label.variant, label.dtype, label.elementwise)
-            kernel = self.kernel.native(*key)
-            if set(label.wanted) != {output.name for output in kernel.program.outputs}:
-                program = self.kernel.program(*key)
-                kernel = engine.load(replace(program, outputs=_chosen(program, label.wanted)))
-            found = self._targets[label] = Target(kernel, target.register(kernel, label))
+            make = self._cuda_target if label.platform == "cuda" else self._cpu_target
+            found = self._targets[label] = make(label, (label.variant, label.dtype, label.elementwise))
         return found
 
+    def _cpu_target(self, label: Label, key: tuple[str, str, frozenset[str]]) -> Target:
+        kernel = self.kernel.native(*key)
+        if set(label.wanted) != {output.name for output in kernel.program.outputs}:
+            kernel = engine.load(_restricted(self.kernel.program(*key), label.wanted))
+        return _target_of(target.register(kernel, label), kernel.program)
 
-def _chosen(program: Program, wanted: Sequence[str]) -> tuple[Output, ...]:
-    return tuple(output for output in program.outputs if output.name in wanted)
+    def _cuda_target(self, label: Label, key: tuple[str, str, frozenset[str]]) -> Target:
+        program = _restricted(self.kernel.program(*key), label.wanted)
+        return _target_of(cuda_target.register(program, label), program)
 
 
-@dataclass(frozen=True, eq=False)
+def _restricted(program: Program, wanted: Sequence[str]) -> Program:
+    return replace(program, outputs=tuple(output for output in program.outputs if output.name in wanted))
+
+
+@dataclass(frozen=True)
 class Target:
-    """A registered kernel: the order of its operands and results."""
+    """A custom call: its name, the names of its operands and of its results in their order; ``sums`` of the last ones
+    are numbers."""
 
-    kernel: native.Native
     name: str
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+    sums: int
 
-    @functools.cached_property
-    def operands(self) -> tuple[str, ...]:
-        kernel = self.kernel
-        return (*(operand.name for operand in kernel.operands if not operand.is_output), *kernel.uniforms)
 
-    @functools.cached_property
-    def results(self) -> tuple[str, ...]:
-        return (*(operand.name for operand in self.kernel.operands if operand.is_output), *self.kernel.sums)
+def _target_of(name: str, program: Program | StoredProgram) -> Target:
+    inputs = (*element_inputs(program), *uniform_inputs(program))
+    sums = sum_outputs(program)
+    outputs = (*element_outputs(program), *sums)
+    return Target(name, tuple(i.name for i in inputs), tuple(o.name for o in outputs), len(sums))
 
 
 _lock = threading.RLock()
@@ -120,11 +129,11 @@ def _once(key: Any, make: Callable[[], Subject]) -> Subject:
 
 
 def _of_kernel(kernel: ac.Kernel) -> Subject:
-    """A kernel's source is known by what pickling stores of it."""
+    """A kernel's source is known by what pickling stores of it. Its backend is not asked for: all give the same bits."""
     remake = kernel._remake
     if not isinstance(remake, functools.partial) or remake.func is not ac.compile:
         raise UnsupportedExpression(
             f"the kernel {kernel.name} does not tell its formula",
             do="pass the formula, or what ac.activation made of it",
         )
-    return subject(*remake.args, **remake.keywords)
+    return subject(*remake.args, **{name: value for name, value in remake.keywords.items() if name != "backend"})

@@ -22,6 +22,7 @@ from ..runtime.making import LOCK
 from .handler_ir import TABLE_WORDS, VERSION, handler_text
 
 PREFIX = "actcomp/"
+CUDA = "cuda/"  # follows in names of targets for CUDA
 
 # XLA keeps the addresses for as long as the process lives, and so do kernels and handlers.
 _registered: dict[str, tuple[native.Native, cpu.Code]] = {}
@@ -30,23 +31,27 @@ _registered: dict[str, tuple[native.Native, cpu.Code]] = {}
 @dataclass(frozen=True)
 class Label:
     """What a kernel computes: a variant of an activation in one of "f64", "f32", "f16", "bf16", its outputs, and the
-    parameters that have a value for each element."""
+    parameters that have a value for each element; and the platform of the call, "cpu" or "cuda"."""
 
     variant: str
     dtype: str
     elementwise: frozenset[str]
     wanted: tuple[str, ...]
+    platform: str = "cpu"
 
     def name(self, digest: str) -> str:
-        """The target's name."""
+        """The target's name; it says that a call is for CUDA, but not for which devices: any."""
         parts = (digest[:32], self.variant, self.dtype, "+".join(sorted(self.elementwise)), "+".join(self.wanted))
-        return PREFIX + "/".join(parts)
+        return PREFIX + (CUDA if self.platform == "cuda" else "") + "/".join(parts)
 
     @staticmethod
     def of_name(name: str) -> Label:
         """What the target of the name computes. Raises ValueError if it is no name of ours."""
-        _, variant, dtype, elementwise, wanted = name.removeprefix(PREFIX).split("/")
-        return Label(variant, dtype, frozenset(filter(None, elementwise.split("+"))), tuple(wanted.split("+")))
+        parts = name.removeprefix(PREFIX)
+        platform = "cuda" if parts.startswith(CUDA) else "cpu"
+        _, variant, dtype, elementwise, wanted = parts.removeprefix(CUDA).split("/")
+        kept = frozenset(filter(None, elementwise.split("+")))
+        return Label(variant, dtype, kept, tuple(wanted.split("+")), platform)
 
 
 def register(kernel: native.Native, label: Label) -> str:
@@ -65,6 +70,12 @@ def register(kernel: native.Native, label: Label) -> str:
             jax.ffi.register_ffi_target_as_batch_partitionable(name)
             _registered[name] = kernel, code
     return name
+
+
+def on_every_platform(name: str) -> tuple[str, str]:
+    """What the target of the name is called on the CPU and on CUDA devices."""
+    rest = name.removeprefix(PREFIX).removeprefix(CUDA)
+    return PREFIX + rest, PREFIX + CUDA + rest
 
 
 def prepare(name: str, count: int) -> None:
