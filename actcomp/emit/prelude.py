@@ -133,6 +133,12 @@ def {name}(n, count):
     """Zeros enter from the left."""
     return np.int{bits}(np.uint{bits}(n) >> np.uint{bits}(count))'''
 
+_WRAPPING = '''\
+@device
+def {name}(a, b):
+    """Modulo 2**64; signed integers must not overflow in Numba."""
+    return np.int64(np.uint64(a) {operator} np.uint64(b))'''
+
 _MUL_HIGH = '''\
 @device
 def mul_high(a, b):
@@ -222,6 +228,9 @@ HELPERS: dict[str, Helper] = {
     "greater": Helper(common=_GREATER),
     "shift_right": Helper(common=_SHIFT.format(name="shift_right", bits=32)),
     "shift_right64": Helper(common=_SHIFT.format(name="shift_right64", bits=64)),
+    "add_wrapping": Helper(common=_WRAPPING.format(name="add_wrapping", operator="+")),
+    "sub_wrapping": Helper(common=_WRAPPING.format(name="sub_wrapping", operator="-")),
+    "mul_wrapping": Helper(common=_WRAPPING.format(name="mul_wrapping", operator="*")),
     "mul_high": Helper(common=_MUL_HIGH),
     "mul_high64": Helper(
         "mul_high64 = cuda.libdevice.umul64hi",

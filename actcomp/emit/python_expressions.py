@@ -1,7 +1,9 @@
 """One Python expression a primitive, with no more brackets than precedence asks for.
 
 Numba computes integers narrower than 64 bits in 64 and NumPy in their own width. Both agree in the low bits, so that a
-Text says whether it still has to be cut to its type (``i32(...)``) before something that sees the others reads it.
+Text says whether it still has to be cut to its type (``i32(...)``) before something that sees the others reads it. Sums
+and products of signed integers may not overflow in Numba: narrow ones are cut before they could, wide ones computed as
+unsigned by helpers.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ CAST = {"b": "bool", "i16": "i16", "i32": "i32", "i64": "i64", "f16": "i16", "f3
 
 
 class Text(str):
-    """An expression: its weakest operator, and whether its value has the width of its type already."""
+    """An expression: its weakest operator, whether its value has its type already, and if not, by how many bits it may
+    be too wide."""
 
-    __slots__ = ("is_whole", "level")
+    __slots__ = ("excess", "is_whole", "level")
     level: int
     is_whole: bool
+    excess: int
 
-    def __new__(cls, text: str, level: int, is_whole: bool = True) -> Text:
+    def __new__(cls, text: str, level: int, is_whole: bool = True, excess: int = 0) -> Text:
         made = super().__new__(cls, text)
-        made.level, made.is_whole = level, is_whole
+        made.level, made.is_whole, made.excess = level, is_whole, excess
         return made
 
     def above(self, level: int) -> str:
@@ -82,10 +86,23 @@ class Binary:
         operator, level = self.of_bools if self.of_bools and type == "b" else (self.operator, self.level)
         if level == COMPARE:  # which sees all bits
             operands = [_seen(operand, type) for operand in operands]
+        excess = 0
+        if result in ("i16", "i32"):
+            excess = _excess(operator, operands, result)
+            if WIDTH_BITS[result] + excess > 63:
+                operands = [_seen(operand, type) for operand in operands]
+                excess = _excess(operator, operands, result)
         loosest = MULTIPLY if BIT_OR <= level <= SHIFT else level  # few know how bits and sums bind
         left = operands[0].above(loosest + (level == COMPARE))
         right = operands[1].above(loosest + (operator not in ("and", "or")))
-        return Text(f"{left} {operator} {right}", level, is_whole=result in ("b", "f32", "f64", "i64"))
+        return Text(f"{left} {operator} {right}", level, result in ("b", "f32", "f64", "i64"), excess)
+
+
+def _excess(operator: str, operands: list[Text], type: str) -> int:
+    left, right = (operand.excess for operand in operands)
+    if operator == "*":
+        return WIDTH_BITS[type] + left + right
+    return max(left, right) + (operator in "+-")
 
 
 def _seen(text: Text, type: str) -> Text:
@@ -109,7 +126,8 @@ class Unary:
     def fill(self, operands: list[Text], type: str, result: str) -> Text:
         operator, level = self.of_bools if self.of_bools and type == "b" else (self.operator, self.level)
         whole = result in ("b", "f32", "f64", "i64")
-        return Text(f"{operator}{operands[0].above(COMPARE if level == NOT else level)}", level, whole)
+        text = f"{operator}{operands[0].above(COMPARE if level == NOT else level)}"
+        return Text(text, level, whole, operands[0].excess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +146,20 @@ class Call:
 
     def fill(self, operands: list[Text], type: str, result: str) -> Text:
         return Text(f"{self._name(type)}({', '.join(wrapped(operand, type) for operand in operands)})", ATOM)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """A sum or product of integers that wraps: narrow ones in 64 bits, those of 64 bits by a helper."""
+
+    narrow: Binary
+    wide: Call
+
+    def helper_of(self, type: str, result: str) -> str:
+        return self.wide.helper_of(type, result) if type == "i64" else ""
+
+    def fill(self, operands: list[Text], type: str, result: str) -> Text:
+        return (self.wide if type == "i64" else self.narrow).fill(operands, type, result)
 
 
 class Bitcast:
@@ -153,7 +185,10 @@ class Shift:
         last = WIDTH_BITS[type] - 1
         count = Text(str(int(count) & last), ATOM) if _is_literal(count) else Text(f"({count} & {last})", ATOM)
         if self.operator == "<<":
-            return Text(f"{value.above(MULTIPLY)} << {count}", SHIFT, is_whole=type == "i64")
+            moved = last if not _is_literal(count) else int(count)
+            if WIDTH_BITS[type] + value.excess + moved > 63:
+                value = _seen(value, type)
+            return Text(f"{value.above(MULTIPLY)} << {count}", SHIFT, type == "i64", value.excess + moved)
         value = _seen(value, type)
         if self.operator == ">>":
             return Text(f"{value.above(MULTIPLY)} >> {count}", SHIFT, is_whole=type == "i64")
@@ -168,11 +203,11 @@ class Select:
 
     def fill(self, operands: list[Text], type: str, result: str) -> Text:
         mask, yes, no = operands
-        is_whole = yes.is_whole and no.is_whole
-        return Text(f"{yes.above(OR)} if {mask.above(OR)} else {no.above(OR)}", CONDITION, is_whole)
+        is_whole, excess = yes.is_whole and no.is_whole, max(yes.excess, no.excess)
+        return Text(f"{yes.above(OR)} if {mask.above(OR)} else {no.above(OR)}", CONDITION, is_whole, excess)
 
 
-Template = Binary | Unary | Call | Bitcast | Shift | Select
+Template = Binary | Unary | Call | Wrapping | Bitcast | Shift | Select
 
 # mul_rn: a product that a sum adds, kept from being fused with it. Of rare the operands come as those of select.
 # None: const and input have no text of their own, convert, zext and table are functions, call is gone.
@@ -203,9 +238,9 @@ TEMPLATES: dict[str, Any] = {
     "not": Unary("~", SIGN, ("not ", NOT)),
     "select": Select(),
     "rare": Select(),
-    "iadd": Binary("+", ADD),
-    "isub": Binary("-", ADD),
-    "imul": Binary("*", MULTIPLY),
+    "iadd": Wrapping(Binary("+", ADD), Call("add", "add_wrapping")),
+    "isub": Wrapping(Binary("-", ADD), Call("sub", "sub_wrapping")),
+    "imul": Wrapping(Binary("*", MULTIPLY), Call("mul", "mul_wrapping")),
     "imulhi": Call("mul_high", "mul_high64"),
     "ishl": Shift("<<"),
     "ilshr": Shift("logical"),
