@@ -19,6 +19,7 @@ from .cuda_handler_ir import (
     LAUNCH_WORDS,
     PARTIALS,
     RESULT,
+    RUNS,
     TABLE_WORDS,
     cuda_handler_text,
 )
@@ -68,6 +69,11 @@ def launch_of(entry: Entry, handles: Sequence[int], inputs: int) -> Launch:
                 raise ValueError(f"no dense kernel has an argument {role}")
     each = SUM_RUN * (entry.threads // WARP) if entry.has_sums else entry.each * entry.threads
     return Launch(tuple(handles), each, entry.threads, tuple(parameters))
+
+
+def total_launch(handles: Sequence[int], index: int, result: int) -> Launch:
+    """The launch of a kernel ``total_<dtype>`` of emit/totals.py: the partials of a sum to the number, that result."""
+    return Launch(tuple(handles), 0, WARP, ((PARTIALS, index), (RESULT, result), (RUNS, 0)))
 
 
 class Handler:

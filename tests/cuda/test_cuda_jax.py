@@ -11,12 +11,16 @@ import pytest
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
 
+import emulation  # noqa: E402
 from frames import Frame  # noqa: E402
 
 import actcomp as ac  # noqa: E402
 import actcomp.jax as acj  # noqa: E402
-from actcomp.emit.entry import Entry, Form, arguments_of  # noqa: E402
-from actcomp.jax.cuda_handler import DriverFunctions, Handler, Launch, launch_of  # noqa: E402
+from actcomp.emit.cuda_target import cuda_target  # noqa: E402
+from actcomp.emit.entry import Argument, Entry, Form, arguments_of  # noqa: E402
+from actcomp.emit.nvptx import emit_cuda, entry_of  # noqa: E402
+from actcomp.emit.totals import totals  # noqa: E402
+from actcomp.jax.cuda_handler import DriverFunctions, Handler, Launch, launch_of, total_launch  # noqa: E402
 from actcomp.jax.cuda_handler_ir import ARGUMENT, CONSTANT, COUNT, PARTIALS, RESULT, RUNS  # noqa: E402
 from actcomp.jax.target import Label, on_every_platform  # noqa: E402
 from actcomp.program.interpreter import SUM_RUN  # noqa: E402
@@ -86,8 +90,8 @@ def test_vmap_and_channels_lower_as_on_the_cpu():
 
 def test_calls_are_typed_and_no_driver_is_needed():
     f = jax.jit(acj.function("mish"))
-    text = f.trace(np.ones(3, np.float32)).lower(lowering_platforms=("cuda",)).as_text()
-    assert "actcomp/cuda/" in text and "api_version = 4" in text
+    text = f.trace(np.ones(3, np.float32)).lower(lowering_platforms=("cuda",)).as_text(dialect="hlo")
+    assert "actcomp/cuda/" in text and "API_VERSION_TYPED_FFI" in text
 
 
 def test_a_program_is_provided_for():
@@ -229,3 +233,53 @@ def test_the_launch_of_an_entry():
         (ARGUMENT, 0), (ARGUMENT, 1), (ARGUMENT, 2), (CONSTANT, 0), (RESULT, 0), (PARTIALS, 0), (COUNT, 0),
     )  # fmt: skip
     assert launch.each == 8 * SUM_RUN  # a run for each of a block's warps
+
+
+# The handler and the kernels' own code on the host -----------------------------------------------------------------
+
+
+class Emulated(Driver):
+    """A driver that runs what is launched: kernels by handle, each the text of its module, its name, its arguments."""
+
+    def __init__(self, kernels):
+        super().__init__()
+        self.kernels = kernels
+
+    def launch(self, kernel, gx, gy, gz, bx, by, bz, shared, stream, parameters, extra):
+        text, name, arguments = self.kernels[kernel]
+        found = []
+        for index, argument in enumerate(arguments):
+            kind = emulation.C_TYPE[argument.type]
+            found.append(np.array([parameters[index][0]], np.uint64).view(kind)[0])
+        emulation.launch(text, name, arguments, found, gx, bx)
+        return 0
+
+
+@pytest.mark.skipif(not emulation.has_compiler(), reason="the emulation needs a C compiler, cc")
+@pytest.mark.parametrize("count", [0, 1, 33, 3 * SUM_RUN + 5])
+def test_values_and_sums_have_the_bits_of_the_cpu(count):
+    kernel = ac.compile("x*sigmoid(beta*x)", parameters=SWISH)
+    program = kernel.program("backward", "f32")
+    form, sm_90 = Form("dense"), cuda_target((9, 0))
+    entry = entry_of(program, "k", form)
+    pointers = Argument("operand", "ptr", 0), Argument("operand", "ptr", 1), Argument("count", "i64")
+    driver = Emulated(
+        {
+            1: (emit_cuda({"k": program}, sm_90, form), "k", entry.arguments),
+            2: (totals(sm_90), "total_f32", pointers),
+        }
+    )
+    launches = [launch_of(entry, (1, 1), 2), total_launch((2, 2), 0, 1)]
+    handler = handler_of(driver, launches, arguments=3, results=3)
+    random = np.random.default_rng(7)
+    x, g = random.standard_normal((2, count)).astype(np.float32)
+    beta, dx, total = np.array([1.25], np.float32), np.empty_like(x), np.full(1, np.nan, np.float32)
+    partials = np.empty(-(-count // SUM_RUN))
+    inputs = [(x.ctypes.data, x.shape), (g.ctypes.data, g.shape), (beta.ctypes.data, ())]
+    outputs = [(dx.ctypes.data, dx.shape), (total.ctypes.data, ()), (partials.ctypes.data, partials.shape)]
+    assert Frame(inputs, outputs).call(handler) is None
+    expected = np.empty_like(x)
+    native = kernel.native("backward", "f32")
+    (whole,) = native.run([a.ctypes.data for a in (x, g, expected)], (count,), None, [1.25])
+    assert dx.tobytes() == expected.tobytes()
+    assert total.tobytes() == np.float32(whole).tobytes()
