@@ -273,7 +273,7 @@ def host_prelude(names: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_TYPE_NAMES = ["f32, f64, i16, i32, i64 = np.float32, np.float64, np.int16, np.int32, np.int64"]
+_TYPE_NAMES = ["f32, f64, i16, i32, i64, u64 = np.float32, np.float64, np.int16, np.int32, np.int64, np.uint64"]
 
 
 def _fraction_import(texts: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ BASE = {
 }  # fmt: skip
 
 RESERVED = {
-    "np", "math", "cuda", "config", "device", "f32", "f64", "i16", "i32", "i64", "abs", "bool", "njit", "types",
+    "np", "math", "cuda", "config", "device", "f32", "f64", "i16", "i32", "i64", "u64", "abs", "bool", "njit", "types",
     "intrinsic", "Fraction", "True", "False", "None", "min", "max", "int", "float",
 }  # fmt: skip
 

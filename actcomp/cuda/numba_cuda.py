@@ -1,0 +1,67 @@
+"""The one file that knows numba-cuda: Python source of kernels becomes PTX, without a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from ..emit.numba_kernels import signature_of
+from ..runtime.making import LOCK
+
+if TYPE_CHECKING:
+    from ..emit.entry import Form
+    from ..program.program import Program
+
+
+def compile_numba(source: str, programs: Mapping[str, Program], form: Form, capability: tuple[int, int]) -> str:
+    """PTX for the compute capability of the module that emit_numba wrote for the Programs and the form; entries are
+    named by the mapping's keys. Raises ModuleNotFoundError where numba-cuda is not installed."""
+    from numba import config, cuda, types
+
+    if config.ENABLE_CUDASIM:
+        raise RuntimeError("NUMBA_ENABLE_CUDASIM is set: the simulator makes no PTX")
+    namespace: dict[str, Any] = {"__name__": "actcomp_kernels"}
+    exec(compile(source, "<actcomp kernels>", "exec"), namespace)
+    texts = []
+    with LOCK, _device_of(capability):
+        for name, program in programs.items():
+            signature = eval(signature_of(program, form), vars(types))
+            ptx, _ = cuda.compile(
+                namespace[name].py_func, signature, device=False, cc=capability, abi="numba", output="ptx"
+            )
+            texts.append(_with_name(ptx, name))
+    return "\n".join([texts[0], *(_body(text) for text in texts[1:])])
+
+
+@contextlib.contextmanager
+def _device_of(capability: tuple[int, int]) -> Iterator[None]:
+    """numba-cuda asks the current device for its compute capability to compile device functions."""
+    from numba.cuda import dispatcher
+
+    original = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = original
+
+
+def _with_name(ptx: str, name: str) -> str:
+    """The text with the entry named so, its parameters after it, and what it defines beside told from other kernels'.
+
+    Numba puts a global of its own beside each function, which nothing refers to here."""
+    (mangled,) = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
+    ptx = ptx.replace(mangled, name)
+    ptx = re.sub(r"\n\.common \.global \.align 8 \.u64 _ZN08NumbaEnv\w+;", "", ptx)
+    defined = re.findall(r"^\.(?:visible )?\.?(?:global|const|func)\b[^\n=;]*?\b(_\w+)(?=\[| =|;|\()", ptx, re.MULTILINE)
+    for index, other in enumerate(dict.fromkeys(defined)):
+        ptx = re.sub(rf"\b{re.escape(other)}\b", f"{name}_{index}", ptx)
+    return ptx
+
+
+def _body(ptx: str) -> str:
+    """What follows the three directives at a module's head."""
+    return ptx[ptx.index("\n", ptx.index(".address_size")) :]
