@@ -56,9 +56,9 @@ def _with_name(ptx: str, name: str) -> str:
     (mangled,) = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
     ptx = ptx.replace(mangled, name)
     ptx = re.sub(r"\n\.common \.global \.align 8 \.u64 _ZN08NumbaEnv\w+;", "", ptx)
-    defined = re.findall(r"^\.(?:visible )?\.?(?:global|const|func)\b[^\n=;]*?\b(_\w+)(?=\[| =|;|\()", ptx, re.MULTILINE)
+    defined = re.findall(r"^\.(?:visible )?\.?(?:global|const|func)\b[^\n=;]*?(?<![\w$])(_[\w$]+)(?=\[| =|;|\()", ptx, re.M)
     for index, other in enumerate(dict.fromkeys(defined)):
-        ptx = re.sub(rf"\b{re.escape(other)}\b", f"{name}_{index}", ptx)
+        ptx = re.sub(rf"(?<![\w$]){re.escape(other)}(?![\w$])", f"{name}_data{index}", ptx)
     return ptx
 
 

@@ -63,7 +63,7 @@ def emit_module(
     written = [_Kernel(name, program, form, names[program.digest]) for name, program, form in kernels]
     if any(kernel.sums and kernel.form.kind != "rows" for kernel in written):
         helpers.add("sum_of_warp")
-    texts = [cuda_prelude(helpers), "\n".join(tables.values()), *(scalar.text for scalar in scalars.values())]
+    texts = [cuda_prelude(helpers), *tables.values(), *(scalar.text for scalar in scalars.values())]
     texts += [kernel.text() for kernel in written]
     if head:
         texts.insert(0, f'"""{head}"""\n')

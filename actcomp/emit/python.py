@@ -13,6 +13,7 @@ operand of a ``rare`` needs stands in an ``if`` of its own.
 from __future__ import annotations
 
 import keyword
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def host_source(programs: Mapping[str, Program]) -> str:
     for scalar in scalars:
         tables |= scalar.tables
     helpers = [helper for scalar in scalars for helper in scalar.helpers]
-    parts = [host_prelude(helpers), *tables.values(), *(f"\n\n{scalar.text}" for scalar in scalars)]
+    parts = [host_prelude(helpers), *(f"\n{text}" for text in tables.values()), *(f"\n\n{scalar.text}" for scalar in scalars)]
     return "\n".join(parts)
 
 
@@ -220,10 +221,12 @@ class _Body:
     def _table(self, index: Text, entries: tuple[int, ...], type: str) -> Text:
         name = self.names.table(entries, type)
         values = ", ".join(number(bits, type) for bits in entries)
-        dtype = {"f32": "f32", "f64": "f64", "b": "np.bool_"}.get(type, type.replace("f16", "i16"))
-        self.tables[name] = f"{name} = np.array([{values}], {dtype})"
+        dtype = {"b": "np.bool_", "f16": "i16"}.get(type, type)
+        lines = [f"{name.upper()} = np.array({_filled(f'[{values}]')}, {dtype})", "", "", "@device", f"def {name}(index):"]
+        lines.append(f"    return {name.upper()}[u64(greater(lesser(index, {len(entries) - 1}), 0))]")
+        self.tables[name] = "\n".join(lines) + "\n"  # a function, so that Numba keeps one copy
         self.helpers.update(("lesser", "greater"))
-        return Text(f"{name}[np.uint64(greater(lesser({index}, {len(entries) - 1}), 0))]", ATOM)
+        return Text(f"{name}({index})", ATOM)
 
     # rare
 
@@ -264,3 +267,8 @@ class _Body:
                     group.append(other)
                     bits |= 1 << other
         return group
+
+
+def _filled(text: str) -> str:
+    """The list in lines of at most 116 characters."""
+    return "\n    ".join(textwrap.wrap(text, 112)) if len(text) > 80 else text

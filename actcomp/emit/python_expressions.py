@@ -183,15 +183,15 @@ class Shift:
     def fill(self, operands: list[Text], type: str, result: str) -> Text:
         value, count = operands
         last = WIDTH_BITS[type] - 1
-        count = Text(str(int(count) & last), ATOM) if _is_literal(count) else Text(f"({count} & {last})", ATOM)
+        count = Text(str(int(count) & last), ATOM) if _is_literal(count) else Text(f"{count} & {last}", BIT_AND)
         if self.operator == "<<":
             moved = last if not _is_literal(count) else int(count)
             if WIDTH_BITS[type] + value.excess + moved > 63:
                 value = _seen(value, type)
-            return Text(f"{value.above(MULTIPLY)} << {count}", SHIFT, type == "i64", value.excess + moved)
+            return Text(f"{value.above(MULTIPLY)} << {count.above(ATOM)}", SHIFT, type == "i64", value.excess + moved)
         value = _seen(value, type)
         if self.operator == ">>":
-            return Text(f"{value.above(MULTIPLY)} >> {count}", SHIFT, is_whole=type == "i64")
+            return Text(f"{value.above(MULTIPLY)} >> {count.above(ATOM)}", SHIFT, is_whole=type == "i64")
         if type == "i16":  # zeros enter where the sign of i32 was
             return Text(f"shift_right({value.above(BIT_AND)} & 65535, {count})", ATOM, is_whole=False)
         return Text(f"{self.helper_of(type, result)}({value}, {count})", ATOM)

@@ -116,4 +116,4 @@ class Names:
 
     def table(self, entries: tuple[int, ...], type: str) -> str:
         """Equal tables of a module have one name."""
-        return f"TABLE_{sha256(repr((type, entries)).encode()).hexdigest()[:8].upper()}"
+        return f"table_{sha256(repr((type, entries)).encode()).hexdigest()[:8]}"
