@@ -63,18 +63,21 @@ def sum_to_axes(values: Array, kept: tuple[int, ...], result: Array, partials: i
 
 @lru_cache(maxsize=256)
 def _totals(name: str, device: int) -> Launch:
-    from ..emit import totals
-
-    where = devices.device(device)
-    target = cuda_target(where.capability)
     counts: tuple[Argument, ...] = (Argument("rows", "i64"), Argument("columns", "i64"))
     if name.startswith("total_"):
         counts = (Argument("count", "i64"),)
+    return Launch(Entry(name, _PLAIN, (*_POINTERS, *counts)), handle(name, device), devices.device(device))
+
+
+def handle(name: str, device: int) -> int:
+    """The CUkernel of a kernel that totals() of emit/totals.py describes, in code for the device."""
+    from ..emit import totals
+
+    capability = devices.device(device).capability
+    target = cuda_target(capability)
     with LOCK:
-        library = code.library(
-            f"totals {target}", lambda: cpu.assembly(totals.totals(target), target), where.capability
-        )
-    return Launch(Entry(name, _PLAIN, (*_POINTERS, *counts)), library.kernel(name), where)
+        library = code.library(f"totals {target}", lambda: cpu.assembly(totals.totals(target), target), capability)
+    return library.kernel(name)
 
 
 @lru_cache(maxsize=256)

@@ -129,7 +129,7 @@ def _once(key: Any, make: Callable[[], Subject]) -> Subject:
 
 
 def _of_kernel(kernel: ac.Kernel) -> Subject:
-    """A kernel's source is known by what pickling stores of it. Its backend is not asked for: all give the same bits."""
+    """A kernel's source is known by what pickling stores of it. Its backend does not matter: the bits are the same."""
     remake = kernel._remake
     if not isinstance(remake, functools.partial) or remake.func is not ac.compile:
         raise UnsupportedExpression(
