@@ -3,7 +3,8 @@
     text  = emit_cuda({"silu": program}, cuda_target((9, 0)), Form("dense"))   # a module with one kernel each
     entry = entry_of(program, "silu", Form("dense"))                           # what its launch must know
 
-Operands must be aligned to their element size; an output may be exactly an input, but not overlap one otherwise.
+Operands must be aligned to their element size, partials to 16 bytes; an output may be exactly an input, but not
+overlap one otherwise. Blocks have THREADS threads at most, in whole warps.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def emit_dense(frame: Frame) -> None:
     rest = frame.compute(f"sub i64 %n, {start}")
     whole = frame.compute(f"ashr i64 {rest}, {shift}")
     groups = frame.compute(f"select i1 {is_aligned}, i64 {whole}, i64 0")
-    wide = frame.values(frame.each, "wide")
+    wide = frame.group(frame.each, "wide")
 
     def body(turn: str, _: list[str]) -> list[str]:
         group = frame.compute(f"add i64 {turn}, %tid")

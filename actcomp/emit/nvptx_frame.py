@@ -43,6 +43,56 @@ def elements_each(program: Program) -> int:
     return ACCESS_BYTES // max((BYTES[type] for type in types), default=4)
 
 
+class Group:
+    """The elements that a thread has in hand, in parts that are computed one after the other: fewer registers."""
+
+    def __init__(self, frame: Frame, lanes: int, parts: list[Values]) -> None:
+        self.frame, self.lanes, self.parts = frame, lanes, parts
+        self.each = lanes // len(parts)
+
+    def give(self, operand: Operand, whole: str) -> None:
+        """The loaded elements of the input."""
+        type = vector(STORED[operand.type], self.lanes)
+        for number, part in enumerate(self.parts):
+            value = whole
+            if len(self.parts) > 1:
+                first = number * self.each
+                mask = ", ".join(f"i32 {lane}" for lane in range(first, first + self.each))
+                words = f"shufflevector {type} {whole}, {type} poison, <{self.each} x i32> <{mask}>"
+                value = self.frame.compute(words if self.each > 1 else f"extractelement {type} {whole}, i32 {first}")
+            if operand.type == "b":
+                zero = "0" if self.each == 1 else "zeroinitializer"
+                value = self.frame.compute(f"icmp ne {vector('i8', self.each)} {value}, {zero}")
+            part.inputs[operand.name] = value
+
+    def take(self, value: int) -> str:
+        """The computed elements as they are stored."""
+        type = self.frame.program.type_of(value)
+        pieces = [part.name(value) for part in self.parts]
+        if type == "b":
+            words = f"zext {vector('i1', self.each)} {{}} to {vector('i8', self.each)}"
+            pieces = [self.frame.compute(words.format(piece)) for piece in pieces]
+        lanes = self.each
+        if lanes == 1 < len(pieces):
+            whole, joined = vector(STORED[type], self.lanes), "poison"
+            for number, piece in enumerate(pieces):
+                words = f"insertelement {whole} {joined}, {STORED[type]} {piece}, i32 {number}"
+                joined = self.frame.compute(words)
+            return joined
+        while len(pieces) > 1:
+            whole = vector(STORED[type], lanes)
+            mask = ", ".join(f"i32 {lane}" for lane in range(2 * lanes))
+            pairs = zip(pieces[::2], pieces[1::2], strict=True)
+            words = f"shufflevector {whole} {{}}, {whole} {{}}, <{2 * lanes} x i32> <{mask}>"
+            pieces, lanes = [self.frame.compute(words.format(*pair)) for pair in pairs], 2 * lanes
+        return pieces[0]
+
+
+def part_lanes(program: Program) -> int:
+    """How many elements are computed at a time: two hide latency; one where sums take registers of their own."""
+    return 1 if sum_outputs(program) else 2
+
+
 class Frame(Writer):
     """The function of one Program: ``start``, then code of the form, then ``finish``."""
 
@@ -95,8 +145,12 @@ class Frame(Writer):
     def _read_once(self) -> list[int]:
         return [value for value in read_once(self.program) if self.once.regions.home[value] is not None]
 
-    def values(self, lanes: int, prefix: str) -> Values:
-        """An emission of so many elements a thread, that knows the uniform values."""
+    def group(self, lanes: int, prefix: str) -> Group:
+        """Emissions of so many elements a thread, that know the uniform values."""
+        each = min(lanes, part_lanes(self.program))
+        return Group(self, lanes, [self._values(each, f"{prefix}{number}.") for number in range(lanes // each)])
+
+    def _values(self, lanes: int, prefix: str) -> Values:
         emission = Values(self, self.program, lanes, prefix)
         for value in self._read_once():
             emission.bind(value, self.spread(emission, self.once.name(value), self.program.type_of(value)))
@@ -112,51 +166,47 @@ class Frame(Writer):
 
     # memory
 
-    def load(self, e: Values, addresses: Mapping[int, str], inside: str | None) -> None:
+    def load(self, group: Group, addresses: Mapping[int, str], inside: str | None) -> None:
         """Loads the inputs that have an address; where ``inside`` does not hold, nothing is read and the bits are
         any. Vectors are taken to be aligned to ACCESS_BYTES, or to their size."""
         wanted = [operand for operand in self.inputs if operand.index in addresses]
-        wholes = [vector(STORED[operand.type], e.lanes) for operand in wanted]
+        wholes = [vector(STORED[operand.type], group.lanes) for operand in wanted]
         if inside is None:
-            results = [self._load(e, operand, addresses[operand.index]) for operand in wanted]
+            results = [self._load(group.lanes, operand, addresses[operand.index]) for operand in wanted]
         else:
             before, tag = self.label, self.tag("load")
             nothing = [self.compute(f"freeze {whole} poison") for whole in wholes]
             self.line(f"br i1 {inside}, label %{tag}, label %{tag}.done")
             self.block(tag)
-            loaded = [self._load(e, operand, addresses[operand.index]) for operand in wanted]
+            loaded = [self._load(group.lanes, operand, addresses[operand.index]) for operand in wanted]
             self.line(f"br label %{tag}.done")
             self.block(f"{tag}.done")
             rows = zip(wholes, nothing, loaded, strict=True)
             results = [self.compute(f"phi {whole} [{no}, %{before}], [{yes}, %{tag}]") for whole, no, yes in rows]
-        for operand, whole, result in zip(wanted, wholes, results, strict=True):
-            if operand.type == "b":
-                zero = "0" if e.lanes == 1 else "zeroinitializer"
-                result = self.compute(f"icmp ne {whole} {result}, {zero}")
-            e.inputs[operand.name] = result
+        for operand, result in zip(wanted, results, strict=True):
+            group.give(operand, result)
 
-    def _load(self, e: Values, operand: Operand, address: str) -> str:
-        whole = vector(STORED[operand.type], e.lanes)
-        return self.compute(f"load {whole}, {GLOBAL} {address}, align {alignment(e.lanes, operand.type)}")
+    def _load(self, lanes: int, operand: Operand, address: str) -> str:
+        whole = vector(STORED[operand.type], lanes)
+        return self.compute(f"load {whole}, {GLOBAL} {address}, align {alignment(lanes, operand.type)}")
 
-    def store(self, e: Values, addresses: Mapping[int, str], inside: str | None) -> None:
+    def store(self, group: Group, addresses: Mapping[int, str], inside: str | None) -> None:
         """Computes the element outputs, and what sums add up, and stores the outputs where ``inside`` holds."""
-        e.demand(output.value for output in self.program.outputs)
+        for part in group.parts:
+            part.demand(output.value for output in self.program.outputs)
         if not self.outputs:
             return
         if inside is None:
-            self._store(e, addresses)
+            self._store(group, addresses)
         else:
             with self.only(inside):
-                self._store(e, addresses)
+                self._store(group, addresses)
 
-    def _store(self, e: Values, addresses: Mapping[int, str]) -> None:
+    def _store(self, group: Group, addresses: Mapping[int, str]) -> None:
         for operand, value in zip(self.outputs, self.output_values, strict=True):
-            whole, name = vector(STORED[operand.type], e.lanes), e.name(value)
-            if operand.type == "b":
-                name = self.compute(f"zext {e.type_text('b')} {name} to {whole}")
-            align = alignment(e.lanes, operand.type)
-            self.line(f"store {whole} {name}, {GLOBAL} {addresses[operand.index]}, align {align}")
+            words = f"store {vector(STORED[operand.type], group.lanes)} {group.take(value)}"
+            align = alignment(group.lanes, operand.type)
+            self.line(f"{words}, {GLOBAL} {addresses[operand.index]}, align {align}")
 
     def contiguous(self, element: str, operands: Sequence[Operand] | None = None) -> dict[int, str]:
         """Addresses of the element with the number in contiguous operands (None: in all)."""
@@ -166,7 +216,7 @@ class Frame(Writer):
 
     def elements(self, first: str, count: str, place: Place) -> None:
         """One element a thread and turn, from ``first`` (of the block) on, all threads of the grid abreast."""
-        single = self.values(1, "single")
+        single = self.group(1, "single")
 
         def body(turn: str, _: list[str]) -> list[str]:
             element = self.compute(f"add i64 {turn}, %tid")

@@ -30,9 +30,10 @@ def emit_rows(frame: Frame) -> None:
 
 
 def _emit(frame: Frame, lanes: int, prefix: str, groups: str, items: str) -> None:
-    values = frame.values(lanes, prefix)
-    doubles = vector("double", lanes)
-    zero = "zeroinitializer" if lanes > 1 else "0.0"
+    values = frame.group(lanes, prefix)
+    doubles = vector("double", values.each)
+    zero = "zeroinitializer" if values.each > 1 else "0.0"
+    sums = [(index, number) for index in range(len(frame.sums)) for number in range(len(values.parts))]
     # As many turns for each thread, so that a warp stays together.
     most = frame.compute(f"call i64 @llvm.smin.i64(i64 %rows, i64 {CHUNK_ROWS})")
     vectors = [operand for operand in frame.inputs if operand.name[:2] == "p."]
@@ -59,20 +60,22 @@ def _emit(frame: Frame, lanes: int, prefix: str, groups: str, items: str) -> Non
             frame.load(values, addresses, inside)
             frame.store(values, addresses, inside)
             results = []
-            for output, total in zip(frame.sums, totals, strict=True):
-                value = convert(values, values.name(output.value), frame.program.type_of(output.value), "f64")
+            for (index, place), total in zip(sums, totals, strict=True):
+                part, summed = values.parts[place], frame.sums[index].value
+                value = convert(part, part.name(summed), frame.program.type_of(summed), "f64")
                 kept = frame.compute(f"select i1 {inside}, {doubles} {value}, {doubles} {zero}")
                 results.append(frame.compute(f"fadd {doubles} {total}, {kept}"))
             return results
 
-        totals = frame.loop("0", "1", most, one_row, [(doubles, zero)] * len(frame.sums))
+        totals = frame.loop("0", "1", most, one_row, [(doubles, zero)] * len(sums))
         if totals:
             above = frame.compute(f"mul i64 {chunk}, %columns")
             place = frame.compute(f"add i64 {above}, {column}")
             with frame.only(exists):
-                for index, total in enumerate(totals):
-                    slot = frame.compute(f"getelementptr double, {GLOBAL} %t{index}, i64 {place}")
-                    frame.line(f"store {doubles} {total}, {GLOBAL} {slot}, align {min(ACCESS_BYTES, 8 * lanes)}")
+                for (index, number), total in zip(sums, totals, strict=True):
+                    base = frame.compute(f"getelementptr double, {GLOBAL} %t{index}, i64 {place}")
+                    slot = frame.compute(f"getelementptr double, {GLOBAL} {base}, i64 {number * values.each}")
+                    frame.line(f"store {doubles} {total}, {GLOBAL} {slot}, align {min(ACCESS_BYTES, 8 * values.each)}")
         return []
 
     frame.loop("%first", "%threads", items, body)

@@ -14,8 +14,8 @@ from .entry import THREADS, WARP
 from .interface import BYTES
 from .llvm import SCALAR
 from .nvptx_dense import first_border
-from .nvptx_frame import ACCESS_BYTES, Frame, Place, alignment
-from .nvptx_writer import GLOBAL, Values, Writer
+from .nvptx_frame import ACCESS_BYTES, Frame, Group, Place, alignment
+from .nvptx_writer import GLOBAL, Writer
 
 SHARED = "ptr addrspace(3)"
 
@@ -27,14 +27,14 @@ def emit_runs(frame: Frame, count: str, place: Place, is_wide: bool) -> None:
     warps = frame.compute("lshr i64 %threads, 5")
     full = frame.compute(f"add i64 {count}, {SUM_RUN - 1}")
     runs = frame.compute(f"sdiv i64 {full}, {SUM_RUN}")
-    single = frame.values(1, "single")
+    single = frame.group(1, "single")
     tile, multiple = frame.each * WARP, ""
     if is_wide:
         start, is_aligned = first_border(frame)
         is_first = frame.compute(f"icmp eq i64 {start}, 0")
         is_usable = frame.compute(f"and i1 {is_first}, {is_aligned}")
         multiple = frame.compute(f"select i1 {is_usable}, i64 -{tile}, i64 0")
-        wide = frame.values(frame.each, "wide")
+        wide = frame.group(frame.each, "wide")
         across = _Across(frame)
     sums = range(len(frame.sums))
 
@@ -68,7 +68,7 @@ def emit_runs(frame: Frame, count: str, place: Place, is_wide: bool) -> None:
             results = []
             for output, total in zip(frame.sums, accumulated, strict=True):
                 type = frame.program.type_of(output.value)
-                value = convert(single, single.name(output.value), type, "f64")
+                value = convert(single.parts[0], single.parts[0].name(output.value), type, "f64")
                 kept = frame.compute(f"select i1 {inside}, double {value}, double 0.0")
                 results.append(frame.compute(f"fadd double {total}, {kept}"))
             return results
@@ -92,19 +92,22 @@ class _Across:
         warp = frame.compute("lshr i64 %tid, 5")
         offset = frame.compute(f"mul i64 {warp}, {bytes}")
         self.base = frame.compute(f"getelementptr i8, {SHARED} {name}, i64 {offset}")
-        self.single = frame.values(1, "across")
+        self.single = frame.group(1, "across").parts[0]
 
-    def add(self, e: Values, index: int, total: str) -> str:
+    def add(self, group: Group, index: int, total: str) -> str:
         """The total and one value more of each row of WARP elements, in order."""
         frame, value = self.frame, self.frame.sums[index].value
         type = frame.program.type_of(value)
-        scalar, whole, name = SCALAR[type], e.type_text(type), e.name(value)
+        scalar = SCALAR[type]
         frame.line("call void @llvm.nvvm.bar.warp.sync(i32 -1)")
-        mine = frame.compute(f"mul i64 %lane, {e.lanes}")
-        slot = frame.compute(f"getelementptr {scalar}, {SHARED} {self.base}, i64 {mine}")
-        frame.line(f"store {whole} {name}, {SHARED} {slot}, align {alignment(e.lanes, type)}")
+        first = frame.compute(f"mul i64 %lane, {group.lanes}")
+        for number, part in enumerate(group.parts):
+            mine = frame.compute(f"add i64 {first}, {number * part.lanes}")
+            slot = frame.compute(f"getelementptr {scalar}, {SHARED} {self.base}, i64 {mine}")
+            words = f"store {part.type_text(type)} {part.name(value)}, {SHARED} {slot}"
+            frame.line(f"{words}, align {alignment(part.lanes, type)}")
         frame.line("call void @llvm.nvvm.bar.warp.sync(i32 -1)")
-        for row in range(e.lanes):
+        for row in range(group.lanes):
             place = frame.compute(f"add i64 %lane, {row * WARP}")
             at = frame.compute(f"getelementptr {scalar}, {SHARED} {self.base}, i64 {place}")
             one = frame.compute(f"load {scalar}, {SHARED} {at}")

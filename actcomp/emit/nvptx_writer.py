@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..program.program import Program
-from .entry import THREADS
 from .llvm import Emission
 from .target import Target
 
@@ -132,8 +131,9 @@ class Values(Emission):
 
 
 def module(target: Target, tables: Sequence[str], functions: Sequence[str]) -> str:
-    """The text of a module."""
-    words = {"nvvm.maxntid": str(THREADS), "target-cpu": target.cpu, "target-features": target.features}
+    """The text of a module. No bound on the threads of a block is named: with one, ptxas spills to fit more blocks, and
+    blocks of THREADS threads have room for all the registers that a thread can name."""
+    words = {"target-cpu": target.cpu, "target-features": target.features}
     attributes = " ".join(f'"{key}"="{word}"' for key, word in words.items())
     tail = [f"attributes #0 = {{ nounwind {attributes} }}", '!1 = !{!"branch_weights", i32 1, i32 4000}']
     return "\n".join([f'target triple = "{target.triple}"', *tables, *functions, *tail]) + "\n"
