@@ -4,20 +4,24 @@ What may change without a change of bits, and how the form hides it:
 
 - signs are kept beside values: ``a - b`` is ``a + (-b)``, a product or quotient carries the sign of its operands, an
   fma says whether its product and its addend agree in sign. So a negation may move into an operand or a constant;
-- ``2*x`` is ``x + x``, and division by a power of two is multiplication by its exact inverse;
+- ``1*x`` is x, also in an fma, ``2*x`` is ``x + x``, and division by a power of two is multiplication by its exact inverse;
 - ``1/x`` is a division, whatever it is called;
 - operands of sums and products have no order;
-- what is not arithmetic (selection, integer operations, memory, values that meet after a branch) is *opaque*: it
-  matches everything, for compilers rewrite it freely. Flipping or clearing a sign bit counts as arithmetic.
+- what is not arithmetic (selections, integer operations, values that meet after a branch) is *opaque*, for compilers
+  rewrite it freely: of such a value only its *sources* are known, the arithmetic results and the inputs that it may be
+  made of, and one of PTX must have no source that the Program's has not. Conditions are no sources in PTX, as they may
+  become branches. Flipping or clearing a sign bit counts as arithmetic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..program.primitives import FLOATS, WIDTH_BITS
 from ..program.program import Program
 
+FRACTION = {"f16": 10, "f32": 23, "f64": 52}  # bits
 COMMUTATIVE = ("add", "mul")
 FUSED = ("fma", "fms")  # a*b + c, and a*b - c
 
@@ -25,7 +29,8 @@ FUSED = ("fma", "fms")  # a*b + c, and a*b - c
 @dataclass(frozen=True, slots=True)
 class Node:
     """``op`` over operands in a type: "add", "sub", "mul", "div", "fma", "fms", "sqrt", "rint", "floor", "abs", "cvt"
-    (``detail``: the source's type), "const" (``bits`` without the sign); "" is opaque."""
+    (``detail``: the source's type), "const" (``bits`` without the sign), "input" (whatever is loaded); "" is opaque, its
+    operands are its sources."""
 
     op: str
     type: str = ""
@@ -44,7 +49,8 @@ class Signed:
         return Signed(self.negative ^ flip, self.node)
 
 
-OPAQUE = Signed(False, Node(""))
+OPAQUE = Signed(False, Node(""))  # of no sources
+INPUT = Signed(False, Node("input", number=-1))
 
 
 class Graph:
@@ -65,6 +71,17 @@ class Graph:
         sign = 1 << (width - 1)
         return Signed(bool(bits & sign), self._node("const", "", bits=bits & (sign - 1)))
 
+    def opaque(self, operands: Iterable[Signed]) -> Signed:
+        """What is made of the operands in a way that is not looked at."""
+        sources: dict[int, Signed] = {}
+        for operand in operands:
+            node = operand.node
+            while node.op == "abs":  # which integer operations do too
+                node = node.operands[0].node
+            own = node.operands if not node.op else (Signed(False, node),)
+            sources.update((one.node.number, Signed(False, one.node)) for one in own if one.node.op != "const")
+        return Signed(False, self._node("", "", tuple(sources[number] for number in sorted(sources))))
+
     def apply(self, op: str, type: str, operands: list[Signed], detail: str = "") -> Signed:
         """The value of an operation, op named as in a Program, in the form of this module."""
         if op in ("add", "sub"):
@@ -80,6 +97,9 @@ class Graph:
             return self._product(op, type, *operands)
         if op == "fma":
             a, b, c = operands
+            for one, other in ((a, b), (b, a)):
+                if _is_power(one, type, 0):
+                    return self.apply("add", type, [other.flipped(one.negative), c])
             sign = a.negative ^ b.negative
             bare = tuple(o.flipped(o.negative) for o in operands)
             return Signed(sign, self._node("fms" if c.negative != sign else "fma", type, bare))
@@ -90,7 +110,7 @@ class Graph:
     def _product(self, op: str, type: str, a: Signed, b: Signed) -> Signed:
         sign = a.negative ^ b.negative
         a, b = a.flipped(a.negative), b.flipped(b.negative)
-        fraction = {"f16": 10, "f32": 23, "f64": 52}[type]
+        fraction = FRACTION[type]
         two = 1 << (WIDTH_BITS[type] - 2)  # the bits of 2.0
         if op == "div" and b.node.op == "const" and not b.node.bits & ((1 << fraction) - 1):
             inverse = 2 * (two - (1 << fraction)) - b.node.bits  # of a power of two; in range if it is normal
@@ -98,9 +118,17 @@ class Graph:
                 op, b = "mul", self.constant(inverse, WIDTH_BITS[type])
         if op == "mul" and a.node.op == "const" and b.node.op != "const":
             a, b = b, a
-        if op == "mul" and b.node.op == "const" and b.node.bits == two:
+        if op == "mul" and _is_power(b, type, 0):
+            return a.flipped(sign)
+        if op == "mul" and _is_power(b, type, 1):
             return Signed(sign, self._node("add", type, (a, a)))
         return Signed(sign, self._node(op, type, (a, b)))
+
+
+def _is_power(value: Signed, type: str, exponent: int) -> bool:
+    """Whether the value is 2**exponent or its negative."""
+    one = (1 << (WIDTH_BITS[type] - 2)) - (1 << FRACTION[type])
+    return value.node.op == "const" and value.node.bits == one + (exponent << FRACTION[type])
 
 
 class Matcher:
@@ -111,23 +139,29 @@ class Matcher:
         self._known: dict[tuple[int, int], bool] = {}
 
     def agree(self, p: Node, q: Node) -> bool:
-        if not p.op or not q.op:
-            return True
-        if p.op != q.op or p.type != q.type or p.detail != q.detail or p.bits != q.bits:
-            return False
+        """Whether p, of PTX, may be q, of a Program."""
         key = (p.number, q.number)
         found = self._known.get(key)
         if found is None:
             self._known[key] = True  # graphs have no cycles; this only bounds the work
-            found = self._known[key] = any(
-                all(self._alike(a, b) for a, b in zip(p.operands, order, strict=True)) for order in _orders(q)
-            )
+            found = self._known[key] = self._compare(p, q)
         return found
 
+    def _compare(self, p: Node, q: Node) -> bool:
+        if "abs" in (p.op, q.op) and p.op != q.op:  # done by integer operations on one side
+            return self.agree(p.operands[0].node, q) if p.op == "abs" else not p.op and self.agree(p, q.operands[0].node)
+        if not p.op:  # an empty one is a constant from memory, a parameter, or cut from a cycle
+            within = q.operands if not q.op else (Signed(False, q),)
+            return all(any(self.agree(one.node, other.node) for other in within) for one in p.operands)
+        if not q.op:
+            return p.op == "const" or any(self.agree(p, other.node) for other in q.operands)
+        if p.op != q.op or p.type != q.type or p.detail != q.detail or p.bits != q.bits:
+            return False
+        return any(all(self._alike(a, b) for a, b in zip(p.operands, order, strict=True)) for order in _orders(q))
+
     def _alike(self, a: Signed, b: Signed) -> bool:
-        if not a.node.op or not b.node.op:
-            return a.negative == b.negative or a.node.op != b.node.op
-        return a.negative == b.negative and self.agree(a.node, b.node)
+        signs_count = bool(a.node.op) == bool(b.node.op)
+        return (a.negative == b.negative or not signs_count) and self.agree(a.node, b.node)
 
 
 def _orders(node: Node) -> list[tuple[Signed, ...]]:
@@ -159,6 +193,7 @@ class Clamp:
     constant: Signed
 
 
+COMPUTED = frozenset({"add", "sub", "mul", "div", "fma", "fms", "sqrt", "rint", "floor", "cvt"})
 ARITHMETIC = ("add", "sub", "mul", "div", "fma", "sqrt", "rint", "floor", "convert")
 
 
@@ -174,9 +209,13 @@ def of_program(program: Program) -> tuple[list[Named], list[Clamp]]:
         operands = [values[k] for k in operation.operands]
         types = [program.type_of(k) for k in operation.operands]
         name, type = operation.name, operation.type
-        value = OPAQUE
+        value = graph.opaque(operands)
         if name == "const":
             value = graph.constant(operation.payload, WIDTH_BITS[type])
+        elif name == "input":
+            value = INPUT
+        elif name == "table":
+            value = graph.opaque([*operands, INPUT])
         elif name == "bitcast":
             value = operands[0]
         elif name in ("xor", "and") and type[0] == "i":
@@ -188,7 +227,7 @@ def of_program(program: Program) -> tuple[list[Named], list[Clamp]]:
         elif name in ARITHMETIC and any(o.node.op != "const" for o in operands):
             is_conversion = name == "convert"
             if is_conversion and not any(t in FLOATS for t in (type, *types)) or "b" in types:
-                values.append(OPAQUE)
+                values.append(value)
                 continue
             if "f16" in (type, *types) and not is_conversion:
                 raise ValueError(f"{program.name}: %{index} computes in f16")
@@ -196,7 +235,8 @@ def of_program(program: Program) -> tuple[list[Named], list[Clamp]]:
                 value = graph.apply("cvt", _kind(type), operands, _kind(types[0]))
             else:
                 value = graph.apply(name, type, operands)
-            named.append(Named(index, value.node))
+            if value.node.op in COMPUTED:
+                named.append(Named(index, value.node))
         values.append(value)
     return named, clamps
 
@@ -224,4 +264,4 @@ def sign_bit(graph: Graph, name: str, width: int, operands: list[Signed]) -> Sig
                 return a.flipped()
             if name == "and" and bits == sign - 1:
                 return graph.apply("abs", "", [a])
-    return OPAQUE
+    return graph.opaque(operands)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from ..emit.interface import sum_outputs
 from ..emit.rare import separate_slow_paths
 from ..program.program import Program
-from .arithmetic import OPAQUE, Clamp, Graph, Matcher, Named, Node, Signed, of_program, sign_bit
+from .arithmetic import COMPUTED, INPUT, OPAQUE, Clamp, Graph, Matcher, Named, Node, Signed, of_program, sign_bit
 from .ptx import Function, Instruction, read
 
 FLOAT_TYPES = {"f32": 1, "f64": 1, "f32x2": 2}
@@ -78,11 +78,13 @@ def check(function: Function, program: Program, copies: int | None = None) -> li
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     for instruction, node in code.arithmetic():
         kind = (node.op, node.type)
-        if instruction.line in told or _is_of_a_sum(node, program):
+        if instruction.line in told or node.op not in COMPUTED:  # 1*x is allowed
             continue
-        counts[kind] += 1
         found = [operation.index for operation in by_kind[kind] if matcher.agree(node, operation.node)]
         seen.update(found)
+        if _is_of_a_sum(node, program):
+            continue
+        counts[kind] += 1
         limit = None if copies is None else copies * len(by_kind[kind])
         if not found:
             reason = f"no {_shown(node)} of the Program has such operands" if by_kind[kind] else "the Program has none"
@@ -136,50 +138,48 @@ class Code:
         """Each instruction that computes, with what it computes (one node for each element of a pair)."""
         for instruction in self.function.instructions:
             if operation_of(instruction):
+                self._know(instruction)
                 for value in self._compute(instruction):
                     yield instruction, value.node
 
     def value(self, name: str) -> tuple[Signed, ...]:
         """What a register holds: one value, or two for packed pairs; opaque where it is assigned more than once."""
-        stack = [name]
+        stack, begun = [name], set[str]()
         while stack:
             top = stack[-1]
             if top in self._values:
                 stack.pop()
                 continue
             sources = self.definitions.get(top, [])
-            if len(sources) != 1 or sources[0].guard:
-                self._values[top] = (OPAQUE,)
-                continue
-            waiting = [o for o in sources[0].inputs if o[0] == "%" and o not in self._values and self._is_value(o)]
-            if operation_of(sources[0]) or sources[0].words[0] in ("mov", "neg", "abs", "xor", "and"):
-                if waiting and not set(waiting) & set(stack):
-                    stack += waiting
-                    continue
-                self._values[top] = self._held(top, sources[0])
+            begun.add(top)
+            waiting = [o for source in sources for o in _data(source) if o not in self._values and o not in begun]
+            if waiting:
+                stack += waiting
             else:
-                self._values[top] = (OPAQUE,)
+                self._values[top] = self._held(top, sources)
         return self._values[name]
 
-    def _is_value(self, name: str) -> bool:
-        return name in self.definitions
-
-    def _held(self, name: str, instruction: Instruction) -> tuple[Signed, ...]:
-        if len(instruction.outputs) == 1 and not (instruction.words[0] == "mov" and len(instruction.inputs) > 1):
-            return self._compute(instruction)
-        if instruction.words[0] == "mov" and instruction.type == "b64":  # packs or unpacks a pair
+    def _held(self, name: str, sources: list[Instruction]) -> tuple[Signed, ...]:
+        if len(sources) != 1 or sources[0].guard:
+            # a predicated instruction may leave what was there; that is another definition, or nothing
+            return (self.graph.opaque(value for source in sources for value in self._compute(source)),)
+        (instruction,) = sources
+        is_packing = instruction.words[0] == "mov" and len(instruction.inputs) + len(instruction.outputs) > 2
+        if is_packing and instruction.type == "b64":  # a pair
             if len(instruction.inputs) == 2:
                 return tuple(self._operand(o, 1, 32)[0] for o in instruction.inputs)
             halves = self._operand(instruction.inputs[0], 2, 64)
             return (halves[instruction.outputs.index(name)],)
-        return (OPAQUE,)
+        if len(instruction.outputs) == 1 and not is_packing:
+            return self._compute(instruction)
+        return (self._opaque(instruction),)
 
     def _operand(self, text: str, count: int, width: int) -> tuple[Signed, ...]:
         if text[0] == "%":
-            held = self.value(text) if text not in self._values else self._values[text]
-            return held if len(held) == count else (OPAQUE,) * count
+            held = self._values.get(text, (OPAQUE,))  # if it is not known, it is in a cycle
+            return held if len(held) == count else (self.graph.opaque(held),) * count
         bits = number(text)
-        if bits is None:
+        if bits is None:  # an address, a special register
             return (OPAQUE,) * count
         half = width // count
         return tuple(self.graph.constant(bits >> half * k & ((1 << half) - 1), half) for k in range(count))
@@ -187,12 +187,20 @@ class Code:
     def operands(self, instruction: Instruction) -> list[Signed]:
         """What a scalar instruction reads."""
         width = 64 if instruction.type[-2:] == "64" else 32
-        for name in instruction.inputs:
-            if name[0] == "%":
-                self.value(name)
+        self._know(instruction)
         return [self._operand(name, 1, width)[0] for name in instruction.inputs]
 
+    def _know(self, instruction: Instruction) -> None:
+        for name in _data(instruction):
+            self.value(name)
+
+    def _opaque(self, instruction: Instruction) -> Signed:
+        loaded = [INPUT] if instruction.words[0] in ("ld", "shfl", "atom") and "param" not in instruction.words else []
+        values = [value for name in _data(instruction) for value in self._values.get(name, (OPAQUE,))]
+        return self.graph.opaque([*values, *loaded])
+
     def _compute(self, instruction: Instruction) -> tuple[Signed, ...]:
+        """What an instruction gives, if what it reads is known."""
         words, type = instruction.words, instruction.type
         count = FLOAT_TYPES.get(type, 1)
         scalar = "f32" if type == "f32x2" else type
@@ -202,6 +210,8 @@ class Code:
             target, source = (word.removesuffix("x2") if word[0] == "f" else "i" for word in words[-2:])
             operands = [self._operand(o, 1, width)[0] for o in instruction.inputs]  # two for a packed result
             return tuple(self.graph.apply("cvt", target, [operand], source) for operand in operands)
+        if not operation and words[0] not in ("mov", "neg", "abs", "xor", "and"):
+            return (self._opaque(instruction),)
         columns = [self._operand(o, count, width) for o in instruction.inputs]
         rows = [list(row) for row in zip(*columns, strict=True)]
         if operation:
@@ -209,13 +219,18 @@ class Code:
                 one = 0x3F800000 if scalar == "f32" else 0x3FF << 52
                 rows = [[self.graph.constant(one, width), *row] for row in rows]
             return tuple(self.graph.apply(operation, scalar, row) for row in rows)
-        if words[0] == "mov" and len(instruction.inputs) == 1:
+        if words[0] == "mov" and len(instruction.inputs) == len(instruction.outputs) == 1:
             return columns[0]
         if words[0] in ("neg", "abs") and type[0] == "f":
             return tuple(self.graph.apply(words[0], scalar, row) for row in rows)
         if words[0] in ("xor", "and") and type[0] == "b":
             return (sign_bit(self.graph, words[0], width, rows[0]),)
-        return (OPAQUE,)
+        return (self._opaque(instruction),)
+
+
+def _data(instruction: Instruction) -> list[str]:
+    """The registers that an instruction's result is made of: no conditions, no addresses."""
+    return [name for name in instruction.inputs if name[0] == "%" and name[1] != "p"]
 
 
 def operation_of(instruction: Instruction) -> str:
