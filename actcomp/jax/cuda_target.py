@@ -62,27 +62,28 @@ def _registered(name: str, handler: Handler) -> Handler:
 
 def _handler(program: Program, label: Label, ordinals: list[int]) -> Handler:
     """A handler with the Program's kernel, and one that adds up the partials of each sum."""
-    from ..cuda import code, devices, driver, reduce
+    from ..cuda import code, devices, driver, launcher, reduce
 
     require_known_interface()
-    wheres = {ordinal: devices.device(ordinal) for ordinal in ordinals}
-    everywhere = range(max(ordinals) + 1)
-    made = {o: code.kernels({"kernel": program}, _DENSE, where.capability, "nvptx") for o, where in wheres.items()}
-    entry = made[ordinals[0]]["kernel"][0]
-    handles = [made[ordinal]["kernel"][1] if ordinal in made else 0 for ordinal in everywhere]
+    d = driver.get()
     inputs, outputs, sums = element_inputs(program), element_outputs(program), sum_outputs(program)
-    launches = [launch_of(entry, handles, len(inputs))]
-    if sums:
-        total = f"total_{'f64' if label.dtype == 'f64' else 'f32'}"  # parameters' type, see Operation
-        totals = [reduce.handle(total, ordinal) if ordinal in wheres else 0 for ordinal in everywhere]
-        launches += [total_launch(totals, index, len(outputs) + index) for index in range(len(sums))]
-    arguments = len(inputs) + len(uniform_inputs(program))
-    results = len(outputs) + len(sums) + bool(sums)
+    total = f"total_{'f64' if label.dtype == 'f64' else 'f32'}"  # the parameters' type, see Operation
+    everywhere = max(ordinals) + 1
+    kernels, totals, most_blocks = [0] * everywhere, [0] * everywhere, [0] * everywhere
+    for ordinal in ordinals:
+        where = devices.device(ordinal)
+        with d.current(where.context):
+            entry, kernels[ordinal] = code.kernels({"kernel": program}, _DENSE, where.capability)["kernel"]
+            if sums:
+                totals[ordinal] = reduce.handle(total, ordinal)
+        most_blocks[ordinal] = where.sm_count * launcher.BLOCKS_EACH
+    launches = [launch_of(entry, kernels, len(inputs))]
+    launches += [total_launch(totals, index, len(outputs) + index) for index in range(len(sums))]
     return Handler(
         launches,
-        [wheres[ordinal].most_blocks if ordinal in wheres else 0 for ordinal in everywhere],
-        DriverFunctions(*map(driver.get().address, ("cuLaunchKernel", "cuCtxGetDevice", "cuKernelGetFunction"))),
-        arguments,
-        results,
+        most_blocks,
+        DriverFunctions(d.address("cuLaunchKernel"), d.address("cuCtxGetDevice"), d.address("cuKernelGetFunction")),
+        len(inputs) + len(uniform_inputs(program)),
+        len(outputs) + len(sums) + bool(sums),  # the last is the memory of the partials
         (interface_version() or VERSION)[1],
     )

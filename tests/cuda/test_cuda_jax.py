@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import dataclasses
 import re
+import types
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,10 +19,12 @@ from frames import Frame  # noqa: E402
 
 import actcomp as ac  # noqa: E402
 import actcomp.jax as acj  # noqa: E402
-from actcomp.emit.cuda_target import cuda_target  # noqa: E402
+from actcomp.cuda import code, devices, driver, reduce  # noqa: E402
+from actcomp.emit.cuda_target import cuda_target as machine  # noqa: E402
 from actcomp.emit.entry import Argument, Entry, Form, arguments_of  # noqa: E402
 from actcomp.emit.nvptx import emit_cuda, entry_of  # noqa: E402
 from actcomp.emit.totals import totals  # noqa: E402
+from actcomp.jax import cuda_target  # noqa: E402
 from actcomp.jax.cuda_handler import DriverFunctions, Handler, Launch, launch_of, total_launch  # noqa: E402
 from actcomp.jax.cuda_handler_ir import ARGUMENT, CONSTANT, COUNT, PARTIALS, RESULT, RUNS  # noqa: E402
 from actcomp.jax.target import Label, on_every_platform  # noqa: E402
@@ -235,6 +240,47 @@ def test_the_launch_of_an_entry():
     assert launch.each == 8 * SUM_RUN  # a run for each of a block's warps
 
 
+def test_devices_of_two_kinds_have_kernels_of_their_own(monkeypatch):
+    """Devices 0 and 2 are JAX's, of other compute capabilities; nothing is made but for them."""
+    known = {0: devices.Device(0, "A", (8, 0), 108, 70), 2: devices.Device(2, "B", (9, 0), 132, 72)}
+    entered, registered, fake = [], {}, Driver(2)
+
+    @contextlib.contextmanager
+    def current(context):
+        entered.append(context)
+        yield
+
+    addresses = dataclasses.asdict(fake.functions())
+    names = {"cuLaunchKernel": "launch_kernel", "cuCtxGetDevice": "get_device", "cuKernelGetFunction": "get_function"}
+    loaded = types.SimpleNamespace(current=current, address=lambda name: addresses[names[name]])
+
+    def kernels(programs, form, capability):
+        return {name: (entry_of(program, name, form), 10 * capability[0]) for name, program in programs.items()}
+
+    monkeypatch.setattr(driver, "get", lambda: loaded)
+    monkeypatch.setattr(devices, "device", known.__getitem__)
+    monkeypatch.setattr(code, "kernels", kernels)
+    monkeypatch.setattr(reduce, "handle", lambda name, ordinal: 1000 + ordinal)
+    monkeypatch.setattr(cuda_target, "_ordinals", lambda: [0, 2])
+    monkeypatch.setattr(cuda_target, "_named", {})
+    monkeypatch.setattr(
+        jax.ffi, "register_ffi_target", lambda name, stages, platform: registered.update({name: stages})
+    )
+    swish = acj.function("x*sigmoid(2*beta*x)", parameters=SWISH)
+    label = Label("backward", "f32", frozenset(), ("d.x", "d.p.beta"), "cuda")
+    name = swish.target(label)
+    assert Label.of_name(name) == label
+    assert entered == [70, 72]
+    assert set(registered[name]) == {"initialize", "execute"}
+    fake.parameters = 3
+    shape = (1 << 13, 1 << 10)
+    frame = Frame([(0x1000, shape), (0x2000, shape), (0x3000, ())], [(0x4000, shape), (0x5000, ()), (0x6000, ())])
+    assert frame.call(cuda_target._named[name]) is None
+    (kernel, blocks, *_, values), (total, *_, total_values) = fake.launches
+    assert (kernel, blocks, values) == (90, (1 << 23) // SUM_RUN // 8, [0x1000, 0x2000, 0x3000])
+    assert (total, total_values) == (1002, [0x6000, 0x5000, (1 << 23) // SUM_RUN])
+
+
 # The handler and the kernels' own code on the host -----------------------------------------------------------------
 
 
@@ -260,7 +306,7 @@ class Emulated(Driver):
 def test_values_and_sums_have_the_bits_of_the_cpu(count):
     kernel = ac.compile("x*sigmoid(beta*x)", parameters=SWISH)
     program = kernel.program("backward", "f32")
-    form, sm_90 = Form("dense"), cuda_target((9, 0))
+    form, sm_90 = Form("dense"), machine((9, 0))
     entry = entry_of(program, "k", form)
     pointers = Argument("operand", "ptr", 0), Argument("operand", "ptr", 1), Argument("count", "i64")
     driver = Emulated(
