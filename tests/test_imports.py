@@ -76,6 +76,7 @@ LAYERS = {
     "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
     # CUDA devices: knows no SymPy
     "cuda": Layer(("errors", "debug", "program", "emit", "runtime"), outside=("numpy",)),
+    "cuda.numba_cuda": Layer(("errors", "program", "emit", "runtime", "cuda"), outside=("numba",)),
     "results": Layer(("", "runtime"), deferred=("certified",), guests=("sympy",)),
     "kernel": Layer(("errors", "debug", "program", "runtime"), deferred=("cuda",), outside=("numpy",)),
     "pair": Layer(("errors", "kernel", "program", "runtime")),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ..emit.numba_kernels import signature_of
+from ..errors import ToolchainError
 from ..runtime.making import LOCK
+from .toolchain import INSTALL
 
 if TYPE_CHECKING:
     from ..emit.entry import Form
@@ -18,11 +21,13 @@ if TYPE_CHECKING:
 
 def compile_numba(source: str, programs: Mapping[str, Program], form: Form, capability: tuple[int, int]) -> str:
     """PTX for the compute capability of the module that emit_numba wrote for the Programs and the form; entries are
-    named by the mapping's keys. Raises ModuleNotFoundError where numba-cuda is not installed."""
+    named by the mapping's keys. Raises ToolchainError where numba-cuda is missing, or its simulator is switched on."""
     from numba import config, cuda, types
 
+    if find_spec("numba_cuda") is None:
+        raise ToolchainError("numba-cuda is not installed", do=INSTALL)
     if config.ENABLE_CUDASIM:
-        raise RuntimeError("NUMBA_ENABLE_CUDASIM is set: the simulator makes no PTX")
+        raise ToolchainError("NUMBA_ENABLE_CUDASIM is set: Numba's simulator makes no PTX", do="unset it")
     namespace: dict[str, Any] = {"__name__": "actcomp_kernels"}
     exec(compile(source, "<actcomp kernels>", "exec"), namespace)
     texts = []
@@ -56,7 +61,9 @@ def _with_name(ptx: str, name: str) -> str:
     (mangled,) = set(re.findall(r"\.visible \.entry (\w+)\(", ptx))
     ptx = ptx.replace(mangled, name)
     ptx = re.sub(r"\n\.common \.global \.align 8 \.u64 _ZN08NumbaEnv\w+;", "", ptx)
-    defined = re.findall(r"^\.(?:visible )?\.?(?:global|const|func)\b[^\n=;]*?(?<![\w$])(_[\w$]+)(?=\[| =|;|\()", ptx, re.M)
+    defined = re.findall(
+        r"^\.(?:visible )?\.?(?:global|const|func)\b[^\n=;]*?(?<![\w$])(_[\w$]+)(?=\[| =|;|\()", ptx, re.M
+    )
     for index, other in enumerate(dict.fromkeys(defined)):
         ptx = re.sub(rf"(?<![\w$]){re.escape(other)}(?![\w$])", f"{name}_data{index}", ptx)
     return ptx

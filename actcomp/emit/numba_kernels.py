@@ -32,7 +32,9 @@ from .prelude import cuda_prelude
 from .python import scalar_function
 from .python_names import RESERVED, argument_names, output_name
 
-ARRAY_TYPE = {"b": "uint8", "i16": "int16", "i32": "int32", "i64": "int64", "f16": "int16", "f32": "float32", "f64": "float64"}  # fmt: skip
+ARRAY_TYPE = {
+    "b": "uint8", "i16": "int16", "i32": "int32", "i64": "int64", "f16": "int16", "f32": "float32", "f64": "float64",
+}  # fmt: skip
 
 
 def emit_numba(

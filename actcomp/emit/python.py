@@ -49,13 +49,17 @@ def scalar_function(program: Program, name: str, doc: str = "") -> Scalar:
 
 
 def host_source(programs: Mapping[str, Program]) -> str:
-    """A module whose functions, one for each Program by name, ``numba.njit`` compiles for the CPU with the same bits."""
+    """A module whose functions, one for each Program by name, ``numba.njit`` compiles for the CPU: the same bits."""
     scalars = [scalar_function(program, name) for name, program in programs.items()]
     tables: dict[str, str] = {}
     for scalar in scalars:
         tables |= scalar.tables
     helpers = [helper for scalar in scalars for helper in scalar.helpers]
-    parts = [host_prelude(helpers), *(f"\n{text}" for text in tables.values()), *(f"\n\n{scalar.text}" for scalar in scalars)]
+    parts = [
+        host_prelude(helpers),
+        *(f"\n{text}" for text in tables.values()),
+        *(f"\n\n{scalar.text}" for scalar in scalars),
+    ]
     return "\n".join(parts)
 
 
@@ -222,7 +226,13 @@ class _Body:
         name = self.names.table(entries, type)
         values = ", ".join(number(bits, type) for bits in entries)
         dtype = {"b": "np.bool_", "f16": "i16"}.get(type, type)
-        lines = [f"{name.upper()} = np.array({_filled(f'[{values}]')}, {dtype})", "", "", "@device", f"def {name}(index):"]
+        lines = [
+            f"{name.upper()} = np.array({_filled(f'[{values}]')}, {dtype})",
+            "",
+            "",
+            "@device",
+            f"def {name}(index):",
+        ]
         lines.append(f"    return {name.upper()}[u64(greater(lesser(index, {len(entries) - 1}), 0))]")
         self.tables[name] = "\n".join(lines) + "\n"  # a function, so that Numba keeps one copy
         self.helpers.update(("lesser", "greater"))

@@ -1,4 +1,4 @@
-"""Names of values in emitted Python: after what they are, where the Program tells, with a number if there are several."""
+"""Names of values in emitted Python: after what they are, where the Program tells, numbered if there are several."""
 
 from __future__ import annotations
 

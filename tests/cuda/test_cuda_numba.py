@@ -90,7 +90,9 @@ def assert_same(found: Any, wanted: Any, dtype: str, what: str) -> None:
     floats = of_type(found, dtype), of_type(wanted, dtype)
     differs = (found.view(bits) != wanted.view(bits)) & ~(np.isnan(floats[0]) & np.isnan(floats[1]))
     first = np.flatnonzero(differs)[:1]
-    assert not differs.any(), f"{what}: {differs.sum()} differ, first {first}: {floats[0][first]} for {floats[1][first]}"
+    assert not differs.any(), (
+        f"{what}: {differs.sum()} differ, first {first}: {floats[0][first]} for {floats[1][first]}"
+    )
 
 
 def inputs_of(program: Program, name: str, dtype: str) -> dict[str, Any]:
