@@ -4,7 +4,7 @@ What may change without a change of bits, and how the form hides it:
 
 - signs are kept beside values: ``a - b`` is ``a + (-b)``, a product or quotient carries the sign of its operands, an
   fma says whether its product and its addend agree in sign. So a negation may move into an operand or a constant;
-- ``1*x`` is x, also in an fma, ``2*x`` is ``x + x``, and division by a power of two is multiplication by its exact inverse;
+- ``1*x`` is x, also in an fma, a Program's ``2*x`` may be ``x + x``, and division by a power of two is multiplication by its exact inverse;
 - ``1/x`` is a division, whatever it is called;
 - operands of sums and products have no order;
 - what is not arithmetic (selections, integer operations, values that meet after a branch) is *opaque*, for compilers
@@ -120,9 +120,15 @@ class Graph:
             a, b = b, a
         if op == "mul" and _is_power(b, type, 0):
             return a.flipped(sign)
-        if op == "mul" and _is_power(b, type, 1):
-            return Signed(sign, self._node("add", type, (a, a)))
         return Signed(sign, self._node(op, type, (a, b)))
+
+
+def _may_double(node: Node) -> bool:
+    """Whether this is a product by 2, or by what is made of constants alone."""
+    if node.op != "mul":
+        return False
+    factor = node.operands[1]
+    return _is_power(factor, node.type, 1) or not (factor.node.op or factor.node.operands)
 
 
 def _is_power(value: Signed, type: str, exponent: int) -> bool:
@@ -155,6 +161,8 @@ class Matcher:
             return all(any(self.agree(one.node, other.node) for other in within) for one in p.operands)
         if not q.op:
             return p.op == "const" or any(self.agree(p, other.node) for other in q.operands)
+        if p.op == "add" and p.type == q.type and _may_double(q):
+            return p.operands[0] == p.operands[1] and self.agree(p.operands[0].node, q.operands[0].node)
         if p.op != q.op or p.type != q.type or p.detail != q.detail or p.bits != q.bits:
             return False
         return any(all(self._alike(a, b) for a, b in zip(p.operands, order, strict=True)) for order in _orders(q))
@@ -178,6 +186,7 @@ class Named:
 
     index: int
     node: Node
+    may_double: bool  # be done by adding a value to itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +245,7 @@ def of_program(program: Program) -> tuple[list[Named], list[Clamp]]:
             else:
                 value = graph.apply(name, type, operands)
             if value.node.op in COMPUTED:
-                named.append(Named(index, value.node))
+                named.append(Named(index, value.node, _may_double(value.node)))
         values.append(value)
     return named, clamps
 

@@ -74,6 +74,8 @@ def check(function: Function, program: Program, copies: int | None = None) -> li
     by_kind: dict[tuple[str, str], list[Named]] = collections.defaultdict(list)
     for operation in named:
         by_kind[operation.node.op, operation.node.type].append(operation)
+        if operation.may_double:
+            by_kind["add", operation.node.type].append(operation)
     seen: set[int] = set()
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     for instruction, node in code.arithmetic():
