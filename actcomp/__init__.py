@@ -40,6 +40,7 @@ _PUBLIC = {
     "Kernel": "kernel",
     "compile_pair": "api",
     "AlternatingKernel": "pair",
+    "CudaArray": "cuda.memory",
     "CATALOG": "catalog",
     "FUNCTIONS": "language",
     "ALIASES": "language",
@@ -50,6 +51,7 @@ _PUBLIC = {
             "ActcompError", "ParseError", "UnsupportedExpression", "NotDifferentiable", "DTypeError", "ShapeError",
             "DeviceError", "CacheError", "ArgumentError", "UnboundedImage", "NotMonotone", "NoClosedForm",
             "NoDecomposition", "UndecidedImage", "ProofFailed", "ToolchainError", "AssemblyError",
+            "OutOfMemory", "LaunchError",
         ),
         "errors",
     ),
@@ -84,16 +86,19 @@ if TYPE_CHECKING:
     from .calculus.moments import Moment as Moment
     from .calculus.moments import Moments as Moments
     from .catalog import CATALOG as CATALOG
+    from .cuda.memory import CudaArray as CudaArray
     from .errors import ActcompError as ActcompError
     from .errors import ArgumentError as ArgumentError
     from .errors import AssemblyError as AssemblyError
     from .errors import CacheError as CacheError
     from .errors import DeviceError as DeviceError
     from .errors import DTypeError as DTypeError
+    from .errors import LaunchError as LaunchError
     from .errors import NoClosedForm as NoClosedForm
     from .errors import NoDecomposition as NoDecomposition
     from .errors import NotDifferentiable as NotDifferentiable
     from .errors import NotMonotone as NotMonotone
+    from .errors import OutOfMemory as OutOfMemory
     from .errors import ParseError as ParseError
     from .errors import ProofFailed as ProofFailed
     from .errors import ShapeError as ShapeError

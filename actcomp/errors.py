@@ -87,3 +87,11 @@ class AssemblyError(ActcompError, RuntimeError):
 
     def __init__(self, what: str, *, do: str | None = "report the formula and the machine") -> None:
         super().__init__(what, do=do)
+
+
+class OutOfMemory(ActcompError, MemoryError):
+    """A CUDA device has not the memory for results or scratch."""
+
+
+class LaunchError(ActcompError, RuntimeError):
+    """The CUDA driver refused a launch, or says that a kernel of this process, of any library, has failed."""

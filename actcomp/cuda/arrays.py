@@ -248,7 +248,7 @@ def read_dlpack(value: Any, name: str) -> Array:
         return read_interface(value, name)
     what = dlpack.describe(value, stream=LEGACY_STREAM)
     is_jax = (jax := sys.modules.get("jax")) is not None and isinstance(value, jax.Array)
-    if what.address == 0 and prod(what.shape):
+    if what.address == 0 and 0 not in what.shape:
         raise DeviceError(f"{name} has no memory: it was freed or given away", do="make it again")
     kind, writable = (JAX_CUDA, False) if is_jax else (ANY, what.writable)
     return Array(

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..runtime.arrays import ITEMSIZE, LONG_NAME
 from ..runtime.layout import Shape
-from . import driver
+from . import devices, driver
 
 _DLPACK_CUDA = 2
 _FLOAT, _BFLOAT = 2, 4
@@ -26,34 +26,51 @@ class Memory:
     def __init__(self, nbytes: int, device: int, stream: int) -> None:
         """Raises OutOfMemory."""
         self.nbytes, self.device, self.stream = nbytes, device, stream
-        self._driver = driver.get()
-        self.address: int = self._driver.allocate(max(1, nbytes), device, stream)
+        self._driver, self._context = driver.get(), devices.device(device).context
+        with self._driver.current(self._context):
+            self.address: int = self._driver.allocate(max(1, nbytes), stream)
 
     def __del__(self) -> None:
         if getattr(self, "address", 0):
-            self._driver.free(self.address, self.device, self.stream)
+            with self._driver.current(self._context):
+                self._driver.free(self.address, self.stream)
 
 
 def fill(address: int, bits: int, itemsize: int, stream: int, device: int) -> None:
     """Writes one element, given by its bits, in the order of the stream; nothing is read from the host later."""
-    driver.get().set_element(address, bits, itemsize, device, stream)
+    d = driver.get()
+    with d.current(devices.device(device).context):
+        d.set_element(address, bits, itemsize, stream)
+
+
+def follow(stream: int, other: int, device: int) -> None:
+    """What comes on the stream waits for what is on the other now."""
+    if stream == other:
+        return
+    d = driver.get()
+    with d.current(devices.device(device).context):
+        event = d.record_event(other)
+        d.wait_event(stream, event)
+        d.destroy_event(event)
 
 
 # Held until launches have ended -----------------------------------------------------------------------------------
 
-_held: collections.deque[tuple[int, int, Any]] = collections.deque()
+_held: collections.deque[tuple[int, Any]] = collections.deque()
 _holding = threading.Lock()
 
 
 def hold(owners: Any, stream: int, device: int) -> None:
     """Keeps the owners of arrays until what is on the stream now has ended; lets go of those of earlier calls."""
     d = driver.get()
-    event = d.record_event(stream, device)
-    with _holding:
-        _held.append((event, device, owners))
+    let_go = []
+    with _holding, d.current(devices.device(device).context):
+        _held.append((d.record_event(stream), owners))
         while _held and d.event_is_done(_held[0][0]):
-            old, ordinal, _ = _held.popleft()
-            d.destroy_event(old, ordinal)
+            event, old = _held.popleft()
+            d.destroy_event(event)
+            let_go.append(old)
+    del let_go  # arrays' own code runs here, without the lock
 
 
 # An array of our own -----------------------------------------------------------------------------------------------
@@ -101,11 +118,8 @@ class CudaArray:
         if copy or (dl_device is not None and tuple(dl_device) != self.__dlpack_device__()):
             raise BufferError("only the memory itself is exported, on its own device")
         consumer = 1 if stream is None else stream
-        if consumer not in (-1, self.stream):
-            d = driver.get()
-            event = d.record_event(self.stream, self.device)
-            d.wait_event(consumer, event, self.device)
-            d.destroy_event(event, self.device)
+        if consumer != -1:
+            follow(consumer, self.stream, self.device)
         return _export(self)
 
 

@@ -34,7 +34,7 @@ MAGIC = b"actcomp cache 1\n"
 DEFAULT_SIZE_MB = 256
 _SUFFIX = ".actc"
 _TEMPORARY = ".part"
-_FOLDERS = ("calculus", "program", "elementary", "emit", "runtime")  # what results depend on
+_FOLDERS = ("calculus", "program", "elementary", "emit", "runtime", "cuda")  # what results depend on
 _TOUCH_AFTER_S = 600.0  # a file's time of last use is kept to this precision, so that a hit seldom writes
 _FORGET_TEMPORARY_AFTER_S = 3600.0
 

@@ -1,0 +1,99 @@
+"""A kernel of a device, ready to be launched: its parameters lie in memory, a call writes them and launches.
+
+One lock a launch keeps the parameters together: the driver has copied them when cuLaunchKernel returns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+from collections.abc import Sequence
+
+from ..emit.entry import Entry
+from . import driver
+from .devices import Device
+from .status import SUCCESS
+
+# Blocks for each multiprocessor: 8 of 256 threads fill it.
+BLOCKS_EACH = 8
+_FORMATS = {"ptr": "Q", "i64": "q", "i32": "i4x", "f32": "f4x", "f64": "d"}
+
+
+class Launch:
+    """``entry`` on ``device``, from the ``handle`` of its kernel."""
+
+    def __init__(self, entry: Entry, handle: int, device: Device) -> None:
+        self.entry, self.handle, self.device = entry, handle, device
+        arguments = entry.arguments
+        self._slots = ctypes.create_string_buffer(8 * len(arguments))
+        base = ctypes.addressof(self._slots)
+        self._pointers = (ctypes.c_void_p * len(arguments))(*(base + 8 * k for k in range(len(arguments))))
+        self._parameters = ctypes.addressof(self._pointers)
+        self._pack = struct.Struct("<" + "".join(_FORMATS[argument.type] for argument in arguments)).pack_into
+        self._lock = threading.Lock()
+        self._driver = driver.get()
+        self._most = device.sm_count * BLOCKS_EACH
+        self._current = ctypes.c_void_p()
+        # Most kernels have operands in order, and a count behind them: no more is to be thought of.
+        roles = [argument.role for argument in arguments]
+        in_order = [argument.index for argument in arguments[:-1]] == list(range(len(arguments) - 1))
+        self._is_plain = roles == ["operand"] * (len(roles) - 1) + ["count"] and in_order
+
+    def run(
+        self,
+        stream: int,
+        addresses: Sequence[int],
+        uniforms: Sequence[float | int] = (),
+        partials: Sequence[int] = (),
+        *,
+        count: int,
+        shape: Sequence[int] = (),
+        strides: Sequence[Sequence[int]] = (),
+        rows: int = 0,
+        columns: int = 0,
+        blocks: int = 0,
+    ) -> None:
+        """Launches on the stream, and does not wait. Arguments as entry.py's roles want them; a uniform input's value
+        is a float, its address in device memory an int. ``blocks``: 0 for as many as the count wants.
+
+        Raises LaunchError, DeviceError."""
+        values: Sequence[float | int]
+        if self._is_plain:
+            values = (*addresses, count)
+        else:
+            values = [
+                self._value(argument, addresses, uniforms, partials, count, shape, strides, rows, columns)
+                for argument in self.entry.arguments
+            ]
+        blocks = blocks or min(self.entry.blocks_for(count, columns), self._most)
+        d, now = self._driver, self._current
+        with self._lock:
+            d.call("cuCtxGetCurrent", ctypes.byref(now))
+            other = now.value != self.device.context
+            if other:
+                d.call("cuCtxPushCurrent_v2", self.device.context)
+            self._pack(self._slots, 0, *values)
+            threads = self.entry.threads
+            status = d.launch(self.handle, blocks, 1, 1, threads, 1, 1, 0, stream, self._parameters, None)
+            if other:
+                d.call("cuCtxPopCurrent_v2", ctypes.byref(now))
+        if status != SUCCESS:
+            raise d.error(status, f"launch of {self.entry.name} on CUDA device {self.device.ordinal}")
+
+    @staticmethod
+    def _value(argument, addresses, uniforms, partials, count, shape, strides, rows, columns):  # type: ignore[no-untyped-def]
+        role, index = argument.role, argument.index
+        if role == "operand":
+            return addresses[index]
+        if role == "uniform":
+            return uniforms[index] if type(uniforms[index]) is float else 0.0
+        if role == "address":
+            return uniforms[index] if type(uniforms[index]) is int else 0
+        if role == "partials":
+            return partials[index]
+        if role == "length":
+            return shape[argument.axis]
+        if role == "stride":
+            return strides[index][argument.axis]
+        return {"count": count, "rows": rows, "columns": columns, "constant": argument.value}[role]
