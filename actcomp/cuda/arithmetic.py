@@ -7,6 +7,7 @@ What may change without a change of bits, and how the form hides it:
 - ``1*x`` is x, also in an fma, a Program's ``2*x`` may be ``x + x``, and division by a power of two is multiplication by its exact inverse;
 - ``1/x`` is a division, whatever it is called;
 - operands of sums and products have no order;
+- ``c - (a - b)`` is ``(b - a) + c`` for a constant c that is not 0, where the sign of a zero could tell;
 - what is not arithmetic (selections, integer operations, values that meet after a branch) is *opaque*, for compilers
   rewrite it freely: of such a value only its *sources* are known, the arithmetic results and the inputs that it may be
   made of, and one of PTX must have no source that the Program's has not. Conditions are no sources in PTX, as they may
@@ -90,7 +91,7 @@ class Graph:
                 return Signed(a.negative, self._node("add", type, (a.flipped(a.negative), b.flipped(b.negative))))
             if a.negative:
                 a, b = b, a
-            return Signed(False, self._node("sub", type, (a, b.flipped())))
+            return self._difference(type, a, b.flipped())
         if op == "neg":
             return operands[0].flipped()
         if op in ("mul", "div"):
@@ -106,6 +107,13 @@ class Graph:
         if op == "abs":
             return Signed(False, self._node(op, "", (operands[0].flipped(operands[0].negative),)))
         return Signed(False, self._node(op, type, tuple(operands), detail=detail))
+
+    def _difference(self, type: str, a: Signed, b: Signed) -> Signed:
+        for one, other, is_negative in ((a, b, False), (b, a, True)):
+            if one.node.op == "const" and one.node.bits and other.node.op == "sub" and other.node.type == type:
+                p, q = other.node.operands
+                return Signed(is_negative, self._node("add", type, (self._difference(type, q, p), one)))
+        return Signed(False, self._node("sub", type, (a, b)))
 
     def _product(self, op: str, type: str, a: Signed, b: Signed) -> Signed:
         sign = a.negative ^ b.negative
