@@ -135,16 +135,9 @@ class Kernel:
         return f"Kernel({', '.join(words)})"
 
     def _repr_html_(self) -> str:
-        import html
+        from .notebook import kernel_table
 
-        parameters = ", ".join(
-            f"{p.name} = {p.default:g}" + ("" if p.axis is None else f" per channel, axis {p.axis}")
-            for p in self.source.parameters
-        )
-        rows = [("inputs", ", ".join(self.inputs)), ("parameters", parameters), ("saves", self.saves)]
-        rows.append(("compiled", ", ".join(self._compiled())))
-        body = "".join(f"<tr><td>{key}</td><td>{html.escape(value or 'none')}</td></tr>" for key, value in rows)
-        return f"<table><caption>Kernel <code>{html.escape(self.name)}</code></caption>{body}</table>"
+        return kernel_table(self, self._compiled())
 
     def _compiled(self) -> list[str]:
         return sorted({f"{variant} {dtype}" for variant, dtype, _ in self._natives})
@@ -276,9 +269,12 @@ class Kernel:
         return call(*arrays, **options)
 
     def _general_forward(self, *inputs: Any, out: Any = None, **parameters: Any) -> Any:
-        known = self._again("forward", inputs, parameters) if out is None else None
-        if known is not None:
-            return known[0][0]
+        if out is None:
+            known = self._again("forward", inputs, parameters)
+            if known is not None:
+                return known[0][0]
+        elif self._recipes and self._again("forward", inputs, parameters, out) is not None:
+            return out
         call = self._prepare("forward", inputs, parameters)
         if out is None:
             y = call.fresh()
@@ -289,6 +285,8 @@ class Kernel:
         self._shorten("forward", call)
         if out is None:
             self._remember("forward", inputs, call, {"y": y})
+        elif y.device != HOST:
+            self._remember("forward", (*inputs, out), call, {"y": y})
         return y.kind.result(y) if out is None else out
 
     def _general_gradients(self, variant: str, /, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
@@ -303,17 +301,22 @@ class Kernel:
                 self._fronts[variant].add(x, call.native, defaults)
 
     def _again(
-        self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]
+        self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any], out: Any = None
     ) -> tuple[list[Any], Mapping[str, float]] | None:
-        """Results and sums by the recipe of an earlier call on arrays alike; None if there is none."""
-        recipe = self._recipes.get(key_of(variant, arrays)) if self._recipes else None
+        """Results and sums by the recipe of an earlier call on arrays alike; None if there is none. With ``out`` on
+        a CUDA device, it is the result."""
+        key = key_of(variant, arrays if out is None else (*arrays, out)) if self._recipes else None
+        recipe = None if key is None else self._recipes.get(key)
         if recipe is None:
             return None
         defaults = self.parameters
         if any(name not in defaults or not is_weak(value) for name, value in parameters.items()):
             return None
         values = {**defaults, **parameters}
-        return recipe.run(arrays, [values[name[2:]] for name in recipe.native.uniforms])
+        uniforms = [float(values[name[2:]]) for name in recipe.native.uniforms]
+        if out is None:
+            return recipe.run(arrays, uniforms)
+        return ([out], {}) if recipe.run_into(arrays, out, uniforms) else None
 
     def _remember(
         self, variant: str, arrays: Sequence[Any], call: Call | CudaCall, outputs: Mapping[str, Array]

@@ -78,7 +78,10 @@ LAYERS = {
     "cuda": Layer(("errors", "debug", "program", "emit", "runtime"), outside=("numpy",)),
     "cuda.numba_cuda": Layer(("errors", "program", "emit", "runtime", "cuda"), outside=("numba",)),
     "results": Layer(("", "runtime"), deferred=("certified",), guests=("sympy",)),
-    "kernel": Layer(("errors", "debug", "program", "runtime"), deferred=("cuda",), outside=("numpy",)),
+    "kernel": Layer(
+        ("errors", "debug", "program", "runtime"), deferred=("cuda", "notebook"), outside=("numpy",)
+    ),
+    "notebook": Layer(),
     "pair": Layer(("errors", "kernel", "program", "runtime")),
     "api": Layer(
         ("", "errors", "debug", "kernel", "pair", "program", "results", "runtime"),

@@ -85,16 +85,17 @@ def _torch_scratch(like: Array, nbytes: int) -> tuple[int, Any]:
     return owner.data_ptr(), owner
 
 
-def _torch_written(array: Array) -> None:
-    if not array.owner.is_inference():
-        sys.modules["torch"].autograd.graph.increment_version(array.owner)
+def torch_written(tensor: Any) -> None:
+    """Autograd must learn that a tensor which it may have saved has changed."""
+    if not tensor.is_inference():
+        sys.modules["torch"].autograd.graph.increment_version(tensor)
 
 
 TORCH_CUDA = CudaKind(
     "torch",
     lambda like, shape, strides: _torch_make(like, shape, strides, like.dtype),
     _owner,
-    _torch_written,
+    lambda array: torch_written(array.owner),
     _torch_make,
     _torch_scratch,
     lambda like: torch_stream(like.device),

@@ -29,7 +29,7 @@ _POINTER_ORDINAL = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
 _u64 = ctypes.c_uint64
 
 _out = POINTER(c_void_p)
-_PROTOTYPES: dict[str, tuple[Any, ...]] = {
+_PROTOTYPES: dict[str, Any] = {
     "cuInit": (c_uint,),
     "cuDriverGetVersion": (POINTER(c_int),),
     "cuGetErrorName": (c_int, POINTER(c_char_p)),
@@ -69,11 +69,12 @@ class Driver:
         """Raises DeviceError if there is no such library, no device for it, or if it is too old."""
         try:
             self._library = ctypes.CDLL(path)
-            # cuLaunchKernel takes two microseconds: without letting go of Python's lock no other thread comes between.
-            self.launch = ctypes.PyDLL(path).cuLaunchKernel
+            # What launches need takes two microseconds: letting go of Python's lock would take as long.
+            quick = ctypes.PyDLL(path)
+            self.launch, self.get_current = quick.cuLaunchKernel, quick.cuCtxGetCurrent
             for name, types in _PROTOTYPES.items():
                 function = getattr(self._library, name)
-                function.argtypes, function.restype = list(types), c_int
+                function.argtypes, function.restype = types, c_int
         except OSError as fault:
             raise DeviceError(
                 f"NVIDIA's driver library cannot be loaded: {fault}",
@@ -83,7 +84,8 @@ class Driver:
             raise DeviceError(
                 f"{path} is no driver of CUDA {OLDEST // 1000}.0 or newer: {fault}", do=f"{UPDATE}, {CPU}"
             ) from None
-        self.launch.argtypes, self.launch.restype = list(_LAUNCH), c_int
+        prototype: Any = _LAUNCH
+        self.launch.argtypes, self.launch.restype = prototype, c_int
         version = c_int()
         self.call("cuDriverGetVersion", ctypes.byref(version))
         if version.value < OLDEST:

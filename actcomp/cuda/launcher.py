@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Sequence
 
-from ..emit.entry import Entry
+from ..emit.entry import Argument, Entry
 from . import driver
 from .devices import Device
 from .status import SUCCESS
@@ -35,6 +35,8 @@ class Launch:
         self._driver = driver.get()
         self._most = device.sm_count * BLOCKS_EACH
         self._current = ctypes.c_void_p()
+        self._current_place = ctypes.byref(self._current)
+        self._blocks = (-1, -1, 0)  # the count and columns of the last launch, and the blocks of it
         # Most kernels have operands in order, and a count behind them: no more is to be thought of.
         roles = [argument.role for argument in arguments]
         in_order = [argument.index for argument in arguments[:-1]] == list(range(len(arguments) - 1))
@@ -66,23 +68,43 @@ class Launch:
                 self._value(argument, addresses, uniforms, partials, count, shape, strides, rows, columns)
                 for argument in self.entry.arguments
             ]
-        blocks = blocks or min(self.entry.blocks_for(count, columns), self._most)
-        d, now = self._driver, self._current
+        last = self._blocks
+        if not blocks:
+            if last[0] != count or last[1] != columns:
+                last = self._blocks = count, columns, min(self.entry.blocks_for(count, columns), self._most)
+            blocks = last[2]
+        d, context = self._driver, self.device.context
         with self._lock:
-            d.call("cuCtxGetCurrent", ctypes.byref(now))
-            other = now.value != self.device.context
-            if other:
-                d.call("cuCtxPushCurrent_v2", self.device.context)
-            self._pack(self._slots, 0, *values)
-            threads = self.entry.threads
-            status = d.launch(self.handle, blocks, 1, 1, threads, 1, 1, 0, stream, self._parameters, None)
-            if other:
-                d.call("cuCtxPopCurrent_v2", ctypes.byref(now))
+            if d.get_current(self._current_place) != SUCCESS or self._current.value != context:
+                d.call("cuCtxPushCurrent_v2", context)
+                try:
+                    status = self._launch(stream, blocks, values)
+                finally:
+                    d.call("cuCtxPopCurrent_v2", self._current_place)
+            else:
+                status = self._launch(stream, blocks, values)
         if status != SUCCESS:
             raise d.error(status, f"launch of {self.entry.name} on CUDA device {self.device.ordinal}")
 
+    def _launch(self, stream: int, blocks: int, values: Sequence[float | int]) -> int:
+        self._pack(self._slots, 0, *values)
+        status: int = self._driver.launch(
+            self.handle, blocks, 1, 1, self.entry.threads, 1, 1, 0, stream, self._parameters, None
+        )
+        return status
+
     @staticmethod
-    def _value(argument, addresses, uniforms, partials, count, shape, strides, rows, columns):  # type: ignore[no-untyped-def]
+    def _value(
+        argument: Argument,
+        addresses: Sequence[int],
+        uniforms: Sequence[float | int],
+        partials: Sequence[int],
+        count: int,
+        shape: Sequence[int],
+        strides: Sequence[Sequence[int]],
+        rows: int,
+        columns: int,
+    ) -> float | int:
         role, index = argument.role, argument.index
         if role == "operand":
             return addresses[index]

@@ -32,8 +32,9 @@ class Image:
         self.symbols = symbols
 
     def __del__(self) -> None:
-        if _library is not None:
-            _library.munmap(ctypes.c_void_p(self.address), ctypes.c_size_t(self.size))
+        unmap = getattr(_library, "munmap", None)
+        if unmap is not None and ctypes.c_void_p is not None:  # at the end of a process modules are emptied
+            unmap(ctypes.c_void_p(self.address), ctypes.c_size_t(self.size))
 
 
 def load(code: bytes) -> Image | None:

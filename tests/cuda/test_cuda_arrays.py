@@ -265,8 +265,9 @@ def test_the_drivers_assembler_serves_where_there_is_no_other(fake_library, monk
     """And what it made is kept: another process' call asks no assembler."""
     import ctypes
 
-    from actcomp.cuda import code, toolchain
     from fake import FakeCuda, forget
+
+    from actcomp.cuda import code, toolchain
 
     monkeypatch.setenv(driver.ENVIRONMENT, str(fake_library))
     monkeypatch.setenv("ACTCOMP_CACHE_DIR", str(tmp_path / "cache"))
@@ -293,3 +294,65 @@ def test_the_drivers_assembler_serves_where_there_is_no_other(fake_library, monk
     assert sum(line.startswith("cuLibraryLoadData") for line in fake.log) == 3
     del x
     forget()
+
+
+@pytest.fixture
+def torch_on_cuda(fake_cuda, monkeypatch):
+    """torch, whose CPU tensors count as those of CUDA device 0: as far as memory goes, they are."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    import dataclasses
+
+    from actcomp.cuda import arrays as cuda_arrays
+    from actcomp.cuda import recipe
+    from actcomp.runtime import arrays
+
+    def read(value, name):
+        made = arrays._read_torch(value, name)
+        return dataclasses.replace(made, kind=cuda_arrays.TORCH_CUDA, device=0)
+
+    monkeypatch.setitem(arrays._readers, torch.Tensor, read)
+    for module in (cuda_arrays, recipe):
+        monkeypatch.setattr(module, "torch_stream", lambda ordinal: 0x99)
+    return torch
+
+
+def test_torch(fake_cuda, torch_on_cuda):
+    torch = torch_on_cuda
+    kernel, x, dy = ac.compile("mish"), torch.randn(50, 3), torch.randn(50, 3)
+    wanted = ac.compile("mish")(x.numpy())
+    slope = ac.compile("mish").backward(x.numpy(), dy.numpy())
+    for _ in range(3):  # the second call goes by the recipe of the first
+        y, dx = kernel(x), kernel.backward(x, dy)
+        assert not fake_cuda.faults, fake_cuda.faults
+        np.testing.assert_array_equal(y.numpy(), wanted)
+        np.testing.assert_array_equal(dx.numpy(), slope)
+    assert all(line.endswith("stream 0x99") for line in fake_cuda.launches()) and len(fake_cuda.launches()) == 6
+    out, version = torch.empty(50, 3), 0
+    for _ in range(3):
+        out.zero_()
+        version = out._version
+        assert kernel(x, out=out) is out and out._version == version + 1
+        np.testing.assert_array_equal(out.numpy(), wanted)
+    wide = torch.randn(51 * 3)
+    inside = wide[:150].view(50, 3)
+    kernel(inside, out=out)
+    expected = ac.compile("mish")(wide[:150].numpy())
+    with pytest.raises(ac.ShapeError, match="overlaps"):
+        kernel(inside, out=wide[3:].view(50, 3))
+    kernel(inside, out=inside)
+    np.testing.assert_array_equal(inside.numpy().ravel(), expected)
+    with pytest.raises(ac.ShapeError, match="requires a gradient"):
+        kernel(x, out=torch.zeros(50, 3, requires_grad=True))
+
+
+def test_torch_parameters_stay_on_the_device(fake_cuda, torch_on_cuda):
+    torch = torch_on_cuda
+    kernel, x, dy = ac.compile("swish"), torch.randn(5000), torch.randn(5000)
+    (name,) = kernel.parameters
+    value = torch.tensor(1.25, dtype=torch.bfloat16)
+    got = kernel.backward(x, dy, **{name: value})
+    wanted = ac.compile("swish").backward(x.numpy(), dy.numpy(), **{name: 1.25})
+    assert not fake_cuda.faults, fake_cuda.faults
+    np.testing.assert_array_equal(got[0].numpy(), wanted[0])
+    assert got[1].dtype == torch.bfloat16 and got[1].shape == ()
+    assert got[1] == torch.tensor(wanted[1], dtype=torch.float64).to(torch.bfloat16)
