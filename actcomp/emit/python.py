@@ -17,7 +17,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..program.program import Output, Program
+from ..program.primitives import WIDTH_BITS
+from ..program.program import Operation, Output, Program
 from .prelude import HELPERS, host_prelude
 from .python_expressions import ATOM, TEMPLATES, Text, constant, convert, number, wrapped
 from .python_names import Names
@@ -64,18 +65,27 @@ def host_source(programs: Mapping[str, Program]) -> str:
 
 
 def products_before_sums(program: Program) -> set[int]:
-    """The products that some sum adds, as they are or after signs and choices: where a compiler could fuse the two."""
+    """The products that some sum adds, as they are or after signs and choices: where a compiler could fuse the two.
+
+    A product by 2 is a sum too: NVVM makes ``p + p`` of ``2*p``, and an fma of that."""
     through = {"neg", "abs", "select", "rare", "min", "max", "convert"}
     added = {output.value for output in program.outputs if output.reduction == "sum"}
     for index in range(len(program) - 1, -1, -1):
         operation = program.operations[index]
-        if operation.name in ("add", "sub"):
+        if operation.name in ("add", "sub") or (operation.name == "mul" and _doubles(program, operation)):
             added.update(operation.operands)
         elif operation.name in through and index in added:
             added.update(operation.operands)
         elif operation.name == "fma" and index in added:
             added.add(operation.operands[2])
     return {index for index in added if program.operations[index].name == "mul"}
+
+
+def _doubles(program: Program, operation: Operation) -> bool:
+    """Whether the product is by 2 or -2."""
+    two = 1 << (WIDTH_BITS[operation.type] - 2)
+    factors = [program.operations[k] for k in operation.operands]
+    return any(f.name == "const" and f.payload & (2 * two - 1) == two for f in factors)
 
 
 class _Body:
