@@ -70,9 +70,8 @@ LAYERS = {
     "emit": Layer(("errors", "debug", "program")),
     # arrays, threads, memory: knows no SymPy
     "runtime": Layer(("errors", "debug", "program", "emit"), outside=("numpy", "llvmlite", "ml_dtypes")),
-    "runtime.arrays": Layer(
-        ("errors", "runtime"), deferred=("cuda",), outside=("numpy", "ml_dtypes")
-    ),
+    "runtime.arrays": Layer(("errors", "runtime"), deferred=("cuda",), outside=("numpy", "ml_dtypes")),
+    "runtime.jax_arrays": Layer(("errors", "runtime"), deferred=("cuda",), outside=("numpy",)),
     "runtime.tensorcall": Layer(("runtime", "program", "emit"), guests=("torch",)),
     # CUDA devices: knows no SymPy
     "cuda": Layer(("errors", "debug", "program", "emit", "runtime"), outside=("numpy",)),

@@ -247,6 +247,7 @@ def read_dlpack(value: Any, name: str) -> Array:
     Raises DTypeError (element type), DeviceError (deleted, or of no device that there is)."""
     if hasattr(type(value), "__cuda_array_interface__") and _kind_of(type(value)) is CUPY:
         return read_interface(value, name)
+    devices.device(int(value.__dlpack_device__()[1]))  # no driver, no such device: known before memory is asked for
     what = dlpack.describe(value, stream=LEGACY_STREAM)
     is_jax = (jax := sys.modules.get("jax")) is not None and isinstance(value, jax.Array)
     if what.address == 0 and 0 not in what.shape:

@@ -156,7 +156,9 @@ def _reader_of(type_: type) -> Reader:
         dispatches = getattr(type_, "__torch_dispatch__") is not torch.Tensor.__torch_dispatch__  # noqa: B009
         return _refuse_wrapped if dispatches else _read_torch
     if (jax := sys.modules.get("jax")) and issubclass(type_, (jax.Array, jax.core.Tracer)):
-        return _read_jax
+        from .jax_arrays import read_jax
+
+        return read_jax
     if hasattr(type_, "__dlpack__"):
         return _read_dlpack
     if hasattr(type_, "__cuda_array_interface__"):
@@ -178,19 +180,19 @@ def _refuse_other(value: Any, name: str) -> Array:
 
 # NumPy ------------------------------------------------------------------------------------------------------------
 
-_NUMPY_DTYPES: dict[Any, str] = {np.dtype(np.float64): "f64", np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
+NUMPY_DTYPES: dict[Any, str] = {np.dtype(np.float64): "f64", np.dtype(np.float32): "f32", np.dtype(np.float16): "f16"}
 
 
 def _read_numpy(value: Any, name: str) -> Array:
-    dtype = _NUMPY_DTYPES.get(value.dtype) or _numpy_dtype(value.dtype, name)
+    dtype = NUMPY_DTYPES.get(value.dtype) or numpy_dtype(value.dtype, name)
     return Array(address_of(value), value.shape, value.strides, dtype, value.flags.writeable, NUMPY, value)
 
 
-def _numpy_dtype(dtype: Any, name: str) -> str:
+def numpy_dtype(dtype: Any, name: str) -> str:
     if dtype.name == "bfloat16" and dtype.itemsize == 2:
-        _NUMPY_DTYPES[dtype] = "bf16"
+        NUMPY_DTYPES[dtype] = "bf16"
         return "bf16"
-    if not dtype.isnative and dtype.newbyteorder("=") in _NUMPY_DTYPES:
+    if not dtype.isnative and dtype.newbyteorder("=") in NUMPY_DTYPES:
         fix = f"{name}.astype({name}.dtype.newbyteorder('='))"
         raise DTypeError(f"{name} has {dtype} in the byte order of another machine", do=fix)
     return _refuse_dtype(dtype, f"{name}.astype(numpy.float64)", name)
@@ -328,56 +330,6 @@ def _torch_written(array: Array) -> None:
 
 
 TORCH = Kind("torch", _empty_torch, _owner, _torch_written)
-
-
-# JAX --------------------------------------------------------------------------------------------------------------
-
-
-def _read_jax(value: Any, name: str) -> Array:
-    jax = sys.modules["jax"]
-    if isinstance(value, jax.core.Tracer):
-        raise DeviceError(f"{name} is traced by JAX and has no memory", do="call outside jit, grad and vmap")
-    if value.is_deleted():
-        raise DeviceError(f"{name} is deleted and has no memory", do="do not donate it, or make it again")
-    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
-        raise DTypeError(f"{name} has the type {value.dtype}", do="pass numbers; jax.random.key_data has those of keys")
-    devices = value.devices()
-    platform = next(iter(devices)).platform if len(devices) == 1 else ""
-    if platform in ("gpu", "cuda"):
-        from ..cuda.arrays import read_dlpack
-
-        return read_dlpack(value, name)
-    if platform != "cpu":
-        where = ", ".join(sorted(str(device) for device in devices))
-        fix = f"jax.device_put({name}, jax.devices('cpu')[0])"
-        raise DeviceError(f"{name} lives on {where}; a kernel runs on one CPU or CUDA device", do=fix)
-    view = np.asarray(value)  # no copy; read-only
-    dtype = _NUMPY_DTYPES.get(view.dtype) or _numpy_dtype(view.dtype, name)
-    # The view keeps the JAX array alive; the array itself is kept to know its device.
-    return Array(address_of(view), view.shape, view.strides, dtype, False, JAX, (value, view))
-
-
-def _empty_jax(like: Array, shape: Shape, strides: Shape) -> Array:
-    """JAX arrays are C-contiguous whatever the strides of the operands are."""
-    source, view = like.owner
-    # jax.device_put copies what is not aligned to 64 bytes.
-    owner = arena.take(prod(shape) * like.itemsize).view(view.dtype).reshape(shape)
-    own_strides = contiguous_strides(shape, like.itemsize)
-    return Array(address_of(owner), shape, own_strides, like.dtype, True, JAX, (source, owner))
-
-
-def _jax_result(array: Array) -> Any:
-    jax = sys.modules["jax"]
-    source, buffer = array.owner
-    (device,) = source.devices()
-    target = None if device == jax.devices()[0] else device
-    if array.dtype == "f64" and not jax.config.jax_enable_x64:  # else JAX would round to float32
-        with jax.enable_x64(True):
-            return jax.device_put(buffer, target, may_alias=True)
-    return jax.device_put(buffer, target, may_alias=True)
-
-
-JAX = Kind("JAX", _empty_jax, _jax_result)
 
 
 # Any other library with DLPack ------------------------------------------------------------------------------------
