@@ -19,7 +19,7 @@ from ..errors import DeviceError, DTypeError
 from ..runtime import dlpack
 from ..runtime.arrays import ITEMSIZE, LONG_NAME, Array, Kind, bfloat16_bits
 from ..runtime.layout import Shape, contiguous_strides
-from . import devices, memory
+from . import devices, driver, memory
 from .memory import CudaArray
 
 # The driver's name of the stream that waits for all others and that all others wait for.
@@ -121,7 +121,10 @@ def read_interface(value: Any, name: str) -> Array:
     """An array that offers ``__cuda_array_interface__`` (version 2 or 3).
 
     Raises DTypeError (element type; a mask), DeviceError (memory that no CUDA device owns)."""
+    driver.get()  # where there is none nothing else is to be said
     interface = value.__cuda_array_interface__
+    if not {"typestr", "shape", "data"} <= set(interface):
+        raise DTypeError(f"{name} has an incomplete __cuda_array_interface__", do="pass an array that has memory")
     if interface.get("mask") is not None:
         raise DTypeError(f"{name} has a mask, which would be lost", do="fill the masked elements first")
     dtype = _TYPES.get(interface["typestr"]) or _bfloat16_of(value, interface["typestr"], name)
