@@ -82,10 +82,19 @@ def products_before_sums(program: Program) -> set[int]:
 
 
 def _doubles(program: Program, operation: Operation) -> bool:
-    """Whether the product is by 2 or -2."""
-    two = 1 << (WIDTH_BITS[operation.type] - 2)
-    factors = [program.operations[k] for k in operation.operands]
-    return any(f.name == "const" and f.payload & (2 * two - 1) == two for f in factors)
+    """Whether the product may be by 2 or -2, as a constant or as what NVVM makes one of."""
+    stack = list(operation.operands)
+    while stack:
+        factor = program.operations[stack.pop()]
+        if factor.name == "const":
+            two = 1 << (WIDTH_BITS[factor.type] - 2)  # the bits of 2.0
+            if factor.payload & (2 * two - 1) == two:
+                return True
+        elif factor.name in ("select", "rare"):
+            stack += factor.operands[1:]
+        elif factor.name in ("neg", "abs", "min", "max"):
+            stack += factor.operands
+    return False
 
 
 class _Body:
