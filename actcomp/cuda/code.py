@@ -65,11 +65,14 @@ def _load(key: str, make: Callable[[], str], capability: tuple[int, int]) -> Lib
     if stored is not None:
         debug.say(debug.CACHE, f"CUDA code for {arch}: from the cache")
         try:
-            return Library(d.load(stored.payload), d)
+            with d.loading():
+                return Library(d.load(stored.payload), d)
         except AssemblyError:
             debug.say(debug.CACHE, "the cached CUDA code is refused: made again")
-    image = assemble(make(), capability)
-    loaded = Library(d.load(image), d)
+    text = make()
+    with d.loading():
+        image = assemble(text, capability)
+        loaded = Library(d.load(image), d)
     cache.write(full, {"kind": "cubin", "program": key[:80], "arch": arch}, image)
     return loaded
 

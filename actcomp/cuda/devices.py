@@ -9,7 +9,8 @@ from ..emit.cuda_target import OLDEST
 from ..errors import ActcompError, DeviceError
 from . import driver
 
-_SM_COUNT, _MAJOR, _MINOR = 16, 75, 76  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, _COMPUTE_CAPABILITY_MAJOR, _MINOR
+# CU_DEVICE_ATTRIBUTE_: MULTIPROCESSOR_COUNT, COMPUTE_CAPABILITY_MAJOR, _MINOR, MEMORY_POOLS_SUPPORTED
+_SM_COUNT, _MAJOR, _MINOR, _POOLS = 16, 75, 76, 115
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Device:
     capability: tuple[int, int]
     sm_count: int
     context: int
+    has_pools: bool  # of memory that is taken and given back in the order of a stream
 
 
 def count() -> int:
@@ -43,7 +45,8 @@ def device(ordinal: int) -> Device:
             f"{OLDEST[0]}.{OLDEST[1]} is the oldest that serves",
             do="use a newer device, or arrays of the CPU",
         )
-    return Device(ordinal, name, capability, d.attribute(handle, _SM_COUNT), d.primary_context(handle))
+    pools = bool(d.attribute(handle, _POOLS))
+    return Device(ordinal, name, capability, d.attribute(handle, _SM_COUNT), d.primary_context(handle), pools)
 
 
 def of_address(address: int) -> int:

@@ -18,11 +18,12 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 from typing import Any
 
-from ..errors import DeviceError, OutOfMemory
+from ..errors import DeviceError
 from .status import CPU, GONE, NOT_READY, SUCCESS, UPDATE, error_of
 
 OLDEST = 12000  # CUDA 12.0, as cuDriverGetVersion says it
 ENVIRONMENT = "ACTCOMP_CUDA_DRIVER"
+_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
 _PTX = 1  # CU_JIT_INPUT_PTX
 _NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 _POINTER_ORDINAL = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
@@ -53,6 +54,10 @@ _PROTOTYPES: dict[str, Any] = {
     "cuMemFreeAsync": (_u64, c_void_p),
     "cuMemsetD16Async": (_u64, ctypes.c_ushort, c_size_t, c_void_p),
     "cuMemsetD32Async": (_u64, c_uint, c_size_t, c_void_p),
+    "cuStreamIsCapturing": (c_void_p, POINTER(c_int)),
+    "cuThreadExchangeStreamCaptureMode": (POINTER(c_int),),
+    "cuMemAlloc_v2": (POINTER(_u64), c_size_t),
+    "cuMemFree_v2": (_u64,),
     "cuEventCreate": (_out, c_uint),
     "cuEventRecord": (c_void_p, c_void_p),
     "cuEventQuery": (c_void_p,),
@@ -69,9 +74,10 @@ class Driver:
         """Raises DeviceError if there is no such library, no device for it, or if it is too old."""
         try:
             self._library = ctypes.CDLL(path)
-            # What launches need takes two microseconds: letting go of Python's lock would take as long.
-            quick = ctypes.PyDLL(path)
-            self.launch, self.get_current = quick.cuLaunchKernel, quick.cuCtxGetCurrent
+            # Launches let go of Python's lock: where the device's queue is full they wait, and what they wait for may
+            # be a function of another Python thread, which a stream calls.
+            self.launch = self._library.cuLaunchKernel
+            self.get_current = ctypes.PyDLL(path).cuCtxGetCurrent
             for name, types in _PROTOTYPES.items():
                 function = getattr(self._library, name)
                 function.argtypes, function.restype = types, c_int
@@ -164,6 +170,16 @@ class Driver:
         finally:
             self.call("cuCtxPopCurrent_v2", ctypes.byref(now))
 
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """While a stream is captured into a graph, loading code is allowed all the same: it is no part of the graph."""
+        mode = c_int(_RELAXED)
+        self.call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
+        try:
+            yield
+        finally:
+            self.call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
+
     # code
 
     def assemble(self, ptx: str) -> bytes:
@@ -189,18 +205,26 @@ class Driver:
 
     # memory and order; the context of the device must be current
 
-    def allocate(self, nbytes: int, stream: int) -> int:
+    def allocate(self, nbytes: int, stream: int, pools: bool = True) -> int:
+        """The address of memory that may be used in the order of the stream. ``pools``: whether the device has them."""
         address = _u64()
-        self.call("cuMemAllocAsync", ctypes.byref(address), nbytes, stream)
-        if not address.value:
-            raise OutOfMemory(f"no address for {nbytes} bytes", do="use smaller arrays")
+        if pools:
+            self.call("cuMemAllocAsync", ctypes.byref(address), nbytes, stream)
+        else:
+            self.call("cuMemAlloc_v2", ctypes.byref(address), nbytes)
         return address.value
 
-    def free(self, address: int, stream: int) -> None:
+    def free(self, address: int, stream: int, pools: bool = True) -> None:
         """At the end of a process, or after a fault, there may be nothing left to give back to."""
-        status = self._library.cuMemFreeAsync(address, stream)
+        status = self._library.cuMemFreeAsync(address, stream) if pools else self._library.cuMemFree_v2(address)
         if status not in (SUCCESS, *GONE):
-            raise self.error(status, "cuMemFreeAsync")
+            raise self.error(status, "giving memory back")
+
+    def is_capturing(self, stream: int) -> bool:
+        """Whether what is put on the stream goes into a graph instead of running."""
+        status = c_int()
+        self.call("cuStreamIsCapturing", stream, ctypes.byref(status))
+        return bool(status.value)
 
     def set_element(self, address: int, bits: int, itemsize: int, stream: int) -> None:
         """Writes one element of 2, 4 or 8 bytes in the order of the stream."""

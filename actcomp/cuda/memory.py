@@ -26,14 +26,14 @@ class Memory:
     def __init__(self, nbytes: int, device: int, stream: int) -> None:
         """Raises OutOfMemory."""
         self.nbytes, self.device, self.stream = nbytes, device, stream
-        self._driver, self._context = driver.get(), devices.device(device).context
-        with self._driver.current(self._context):
-            self.address: int = self._driver.allocate(max(1, nbytes), stream)
+        self._driver, self._device = driver.get(), devices.device(device)
+        with self._driver.current(self._device.context):
+            self.address: int = self._driver.allocate(max(1, nbytes), stream, self._device.has_pools)
 
     def __del__(self) -> None:
         if getattr(self, "address", 0):
-            with self._driver.current(self._context):
-                self._driver.free(self.address, self.stream)
+            with self._driver.current(self._device.context):
+                self._driver.free(self.address, self.stream, self._device.has_pools)
 
 
 def fill(address: int, bits: int, itemsize: int, stream: int, device: int) -> None:
@@ -65,6 +65,8 @@ def hold(owners: Any, stream: int, device: int) -> None:
     d = driver.get()
     let_go = []
     with _holding, d.current(devices.device(device).context):
+        if d.is_capturing(stream):  # a graph's arrays are its owner's to keep, for as long as it is replayed
+            return
         _held.append((d.record_event(stream), owners))
         while _held and d.event_is_done(_held[0][0]):
             event, old = _held.popleft()

@@ -102,7 +102,7 @@ CUresult cuDeviceGet(int *found, int ordinal) {
 CUresult cuDeviceGetName(char *text, int size, int device) { ENTER("%d", device); snprintf(text, size, "fake %d", device); return 0; }
 CUresult cuDeviceGetAttribute(int *found, int attribute, int device) {
     ENTER("%d %d", attribute, device);
-    *found = attribute == 16 ? multiprocessors : attribute == 75 ? capability[0] : attribute == 76 ? capability[1] : 0;
+    *found = attribute == 16 ? multiprocessors : attribute == 75 ? capability[0] : attribute == 76 ? capability[1] : attribute == 115;
     return 0;
 }
 CUresult cuDevicePrimaryCtxRetain(void **context, int device) { ENTER("%d", device); *context = (void *)(uintptr_t)(0x1000 + device); return 0; }
@@ -184,6 +184,18 @@ CUresult cuMemsetD16Async(uint64_t address, unsigned short value, size_t count, 
 CUresult cuMemsetD32Async(uint64_t address, unsigned value, size_t count, void *stream) {
     ENTER("on %p", stream);
     for (size_t i = 0; i < count; i++) ((unsigned *)(uintptr_t)address)[i] = value;
+    return 0;
+}
+CUresult cuMemAlloc_v2(uint64_t *address, size_t size) { return cuMemAllocAsync(address, size, 0); }
+CUresult cuMemFree_v2(uint64_t address) { return cuMemFreeAsync(address, 0); }
+static int capturing;
+void fake_capture(int on) { capturing = on; }
+CUresult cuStreamIsCapturing(void *stream, int *status) { (void)stream; *status = capturing; return 0; }
+CUresult cuThreadExchangeStreamCaptureMode(int *mode) {
+    static _Thread_local int now;
+    ENTER("%d", *mode);
+    int before = now;
+    now = *mode, *mode = before;
     return 0;
 }
 CUresult cuEventCreate(void **event, unsigned flags) {

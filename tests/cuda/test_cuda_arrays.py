@@ -151,6 +151,20 @@ def test_memory_is_given_back(fake_cuda):
     assert fake_cuda.library.fake_live_events() <= 1
 
 
+def test_calls_while_a_graph_is_captured(fake_cuda):
+    """Code is loaded in the relaxed mode; no event is made, which would be one of the graph's."""
+    kernel, x = ac.compile("x*exp(-x**2)"), fake_cuda.array(normal(10))
+    fake_cuda.library.fake_capture(1)
+    fake_cuda.clear_log()
+    y = kernel(x)
+    fake_cuda.library.fake_capture(0)
+    words = [line.split()[0] for line in fake_cuda.log]
+    mode, load = words.index("cuThreadExchangeStreamCaptureMode"), words.index("cuLibraryLoadData")
+    assert mode < load < len(words) - 1 - words[::-1].index("cuThreadExchangeStreamCaptureMode")
+    assert not any("Event" in word or "Synchronize" in word for word in words)
+    assert fake_cuda.values(y).shape == (10,)
+
+
 def test_two_devices(fake_cuda):
     fake_cuda.configure(devices=2)
     kernel, x = ac.compile("a*sigmoid(b)"), normal(64)
