@@ -56,7 +56,9 @@ def rows() -> list[Row]:
 def assembled(variant: str, dtype: str) -> Iterator[Row]:
     """The catalog's kernels of one variant and element type, as one module."""
     programs = {name: ac.compile(name).program(variant, dtype) for name in ac.CATALOG}
-    made = toolchain.assemble(cpu.assembly(emit_cuda(programs, cuda_target(CAPABILITY), DENSE), cuda_target(CAPABILITY)), ARCHITECTURE)
+    made = toolchain.assemble(
+        cpu.assembly(emit_cuda(programs, cuda_target(CAPABILITY), DENSE), cuda_target(CAPABILITY)), ARCHITECTURE
+    )
     functions = sass.read(toolchain.disassemble(made.cubin))
     for name, program in programs.items():
         yield row_of(name, variant, dtype, program, made.usage[name], functions[name])
@@ -72,7 +74,9 @@ def row_of(
     written = sum(BYTES[program.type_of(output.value)] for output in element_outputs(program))
     read = sum(BYTES[entry.type] for entry in element_inputs(program))
     elements = loop.stored / written
-    return Row(name, variant, dtype, program, usage, function, loop, elements, cost(loop.usual, elements, read + written))
+    return Row(
+        name, variant, dtype, program, usage, function, loop, elements, cost(loop.usual, elements, read + written)
+    )
 
 
 def versions() -> str:

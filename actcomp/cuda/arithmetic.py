@@ -163,7 +163,9 @@ class Matcher:
 
     def _compare(self, p: Node, q: Node) -> bool:
         if "abs" in (p.op, q.op) and p.op != q.op:  # done by integer operations on one side
-            return self.agree(p.operands[0].node, q) if p.op == "abs" else not p.op and self.agree(p, q.operands[0].node)
+            return (
+                self.agree(p.operands[0].node, q) if p.op == "abs" else not p.op and self.agree(p, q.operands[0].node)
+            )
         if not p.op:  # an empty one is a constant from memory, a parameter, or cut from a cycle
             within = q.operands if not q.op else (Signed(False, q),)
             return all(any(self.agree(one.node, other.node) for other in within) for one in p.operands)
@@ -174,6 +176,14 @@ class Matcher:
         if p.op != q.op or p.type != q.type or p.detail != q.detail or p.bits != q.bits:
             return False
         return any(all(self._alike(a, b) for a, b in zip(p.operands, order, strict=True)) for order in _orders(q))
+
+    def agree_but_for_sign(self, p: Node, q: Node) -> bool:
+        """As agree; a difference may also be the other way round."""
+        if self.agree(p, q):
+            return True
+        if not (p.op == q.op == "sub" and p.type == q.type):
+            return False
+        return all(self._alike(a, b) for a, b in zip(p.operands, reversed(q.operands), strict=True))
 
     def _alike(self, a: Signed, b: Signed) -> bool:
         signs_count = bool(a.node.op) == bool(b.node.op)

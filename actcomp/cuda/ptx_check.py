@@ -82,7 +82,7 @@ def check(function: Function, program: Program, copies: int | None = None) -> li
         kind = (node.op, node.type)
         if instruction.line in told or node.op not in COMPUTED:  # 1*x is allowed
             continue
-        found = [operation.index for operation in by_kind[kind] if matcher.agree(node, operation.node)]
+        found = [operation.index for operation in by_kind[kind] if matcher.agree_but_for_sign(node, operation.node)]
         seen.update(found)
         if _is_of_a_sum(node, program):
             continue

@@ -1,8 +1,8 @@
 """Machine code of NVIDIA GPUs, as nvdisasm prints it, as data: instructions, loops, and what one turn of a loop costs.
 
-    function = read(disassemble(cubin))["silu"]
-    body = main_loop(function)          # the loop that loads and stores the widest
-    body.usual, body.all, body.elements(4)
+function = read(disassemble(cubin))["silu"]
+body = main_loop(function)          # the loop that loads and stores the widest
+body.usual, body.all, body.elements(4)
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read(text: str) -> dict[str, Function]:
     for line in text.splitlines():
         if section := _SECTION.match(line):
             function = found.setdefault(section[1], Function(section[1]))
-        elif line.lstrip().startswith(".section"):
+        elif line.split(None, 1)[:1] == [".section"]:
             function = None
         elif function is None:
             continue

@@ -128,7 +128,9 @@ def test_contraction_is_told(silu: tuple[str, Program]) -> None:
     total = re.search(rf"sub\.rn\.f32 \s*(%r\d+), (%r\d+), {product[1]};", text)
     assert total
     fused = f"fma.rn.f32 {total[1]}, {product[2]}, 0fA1800000, {total[2]};"
-    assert re.search(r"fma\.rn\.f32 .*: (no fms\.f32|the Program has none)", told(text.replace(total[0], fused), program))
+    assert re.search(
+        r"fma\.rn\.f32 .*: (no fms\.f32|the Program has none)", told(text.replace(total[0], fused), program)
+    )
     loose = text.replace(product[0], product[0].replace(".rn", "")).replace(total[0], total[0].replace(".rn", ""))
     assert f"may be fused with the product of line {text[: product.start()].count(chr(10)) + 1}" in told(loose, program)
     for one in (product[0], total[0]):  # neither may be fused alone
