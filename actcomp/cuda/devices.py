@@ -22,7 +22,7 @@ class Device:
     capability: tuple[int, int]
     sm_count: int
     context: int
-    has_pools: bool  # of memory that is taken and given back in the order of a stream
+    has_pools: bool = True  # of memory that is taken and given back in the order of a stream
 
 
 def count() -> int:
