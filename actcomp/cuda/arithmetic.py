@@ -4,7 +4,8 @@ What may change without a change of bits, and how the form hides it:
 
 - signs are kept beside values: ``a - b`` is ``a + (-b)``, a product or quotient carries the sign of its operands, an
   fma says whether its product and its addend agree in sign. So a negation may move into an operand or a constant;
-- ``1*x`` is x, also in an fma, a Program's ``2*x`` may be ``x + x``, and division by a power of two is multiplication by its exact inverse;
+- ``1*x`` is x, also in an fma, a Program's ``2*x`` may be ``x + x``, and division by a power of two is multiplication
+  by its exact inverse;
 - ``1/x`` is a division, whatever it is called;
 - operands of sums and products have no order;
 - ``c - (a - b)`` is ``(b - a) + c`` for a constant c that is not 0, where the sign of a zero could tell;
@@ -30,8 +31,8 @@ FUSED = ("fma", "fms")  # a*b + c, and a*b - c
 @dataclass(frozen=True, slots=True)
 class Node:
     """``op`` over operands in a type: "add", "sub", "mul", "div", "fma", "fms", "sqrt", "rint", "floor", "abs", "cvt"
-    (``detail``: the source's type), "const" (``bits`` without the sign), "input" (whatever is loaded); "" is opaque, its
-    operands are its sources."""
+    (``detail``: the source's type), "const" (``bits`` without the sign), "input" (whatever is loaded); "" is opaque,
+    its operands are its sources."""
 
     op: str
     type: str = ""
