@@ -131,7 +131,8 @@ SEED = "fixed" if os.environ.get("CI") else str(datetime.date.today())
 @needs_tools
 @pytest.mark.parametrize("case", sample(SEED, 20), ids=lambda case: " ".join(map(str, case)))
 def test_a_sample_of_the_rest_assembles(case: tuple[str, str, str, Form, tuple[int, int]]) -> None:
-    """Other types, forms, variants and machines: no loop touches local memory on its usual way, dense ones go by 16 bytes."""
+    """Other types, forms, variants, machines: nothing is spilled but a few words in the largest, and then not all of
+    them on the loop's usual way; dense kernels go by 16 bytes."""
     name, variant, dtype, form, capability = case
     program = program_of(name, variant, dtype, form)
     target = cuda_target(capability)

@@ -1,4 +1,4 @@
-"""PTX of the emission for NVPTX holds the arithmetic that Programs name and no other; faults that are planted are told."""
+"""PTX of the emission for NVPTX holds the arithmetic that Programs name, no other; faults that are planted are told."""
 
 from __future__ import annotations
 
