@@ -1,88 +1,61 @@
-"""The CUDA devices of this process, by the ordinals that torch, CuPy and JAX count them with."""
+"""CUDA devices: what launches must know of them."""
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..emit.cuda_target import OLDEST
-from ..errors import DeviceError
+from ..errors import ActcompError, DeviceError
 from . import driver
-from . import status as codes
 
-# CUdevice_attribute
-_MULTIPROCESSORS = 16
-_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
-_POINTER_ORDINAL = 9  # CUpointer_attribute
+# CU_DEVICE_ATTRIBUTE_: MULTIPROCESSOR_COUNT, COMPUTE_CAPABILITY_MAJOR, _MINOR, MEMORY_POOLS_SUPPORTED
+_SM_COUNT, _MAJOR, _MINOR, _POOLS = 16, 75, 76, 115
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Device:
-    """A device that kernels can be made for. ``capability``: such as (9, 0). ``sm_count``: of multiprocessors."""
+    """``ordinal`` as libraries count; ``context``: its primary one, in which they all work."""
 
     ordinal: int
     name: str
     capability: tuple[int, int]
     sm_count: int
-
-    @property
-    def context(self) -> int:
-        """Its primary context, made when it is first asked for and kept."""
-        return driver.get().primary_context(self.ordinal)
-
-    def __str__(self) -> str:
-        return f"cuda:{self.ordinal} ({self.name}, sm_{self.capability[0]}{self.capability[1]})"
+    context: int
+    has_pools: bool = True  # of memory that is taken and given back in the order of a stream
 
 
 def count() -> int:
-    """Number of devices that CUDA_VISIBLE_DEVICES leaves visible. Raises DeviceError where there is no driver."""
+    """How many devices this process may use."""
     return driver.get().count()
 
 
+@lru_cache(maxsize=64)
 def device(ordinal: int) -> Device:
-    """The device. Raises DeviceError if there is none of the ordinal, or if it is older than any that code is made for."""
+    """Raises DeviceError if there is no such device, or if it is too old."""
     d = driver.get()
-    found: Device | None = d.kept.get(("device", ordinal))
-    if found is None:
-        found = d.kept["device", ordinal] = _ask(d, ordinal)
-    return found
-
-
-def _ask(d: driver.Driver, ordinal: int) -> Device:
-    number = d.count()
-    if not 0 <= ordinal < number:
-        raise DeviceError(
-            f"there is no device cuda:{ordinal}: the driver knows {number}",
-            do="see nvidia-smi -L; CUDA_VISIBLE_DEVICES leaves devices out",
-        )
-    name = ctypes.create_string_buffer(256)
-    d.call("cuDeviceGetName", name, len(name), d.handle(ordinal))
-    capability = d.attribute(_CAPABILITY_MAJOR, ordinal), d.attribute(_CAPABILITY_MINOR, ordinal)
-    found = Device(ordinal, name.value.decode(errors="replace"), capability, d.attribute(_MULTIPROCESSORS, ordinal))
+    if not 0 <= ordinal < d.count():
+        raise DeviceError(f"there is no CUDA device {ordinal}", do=f"pass arrays of devices 0 to {d.count() - 1}")
+    handle = d.device(ordinal)
+    name = d.device_name(handle)
+    capability = d.attribute(handle, _MAJOR), d.attribute(handle, _MINOR)
     if capability < OLDEST:
         raise DeviceError(
-            f"{found} has the compute capability {capability[0]}.{capability[1]}; kernels are made for "
-            f"{OLDEST[0]}.{OLDEST[1]} (Turing) and newer",
-            do=f"use a newer device, {codes.CPU}",
+            f"CUDA device {ordinal} ({name}) has compute capability {capability[0]}.{capability[1]}; "
+            f"{OLDEST[0]}.{OLDEST[1]} is the oldest that serves",
+            do="use a newer device, or arrays of the CPU",
         )
-    return found
+    pools = bool(d.attribute(handle, _POOLS))
+    return Device(ordinal, name, capability, d.attribute(handle, _SM_COUNT), d.primary_context(handle), pools)
 
 
 def of_address(address: int) -> int:
-    """The ordinal of the device that memory at the address belongs to.
-
-    Raises DeviceError if it is memory that CUDA does not know, such as plain memory of the host."""
+    """The ordinal of the device that the memory belongs to. Raises DeviceError if it is none's."""
     d = driver.get()
-    ordinal = ctypes.c_int()
-    ask = d.function("cuPointerGetAttribute")
-    status = ask(ordinal, _POINTER_ORDINAL, address)
-    if status == codes.INVALID_CONTEXT:  # this thread has used no device yet
-        with d.on(0):
-            status = ask(ordinal, _POINTER_ORDINAL, address)
-    if status == codes.INVALID_VALUE:
+    try:
+        return d.device_of(address)
+    except ActcompError as fault:
         raise DeviceError(
-            f"the address {address:#x} is in the memory of no CUDA device", do="move the array to the device first"
-        )
-    if status:
-        raise d.error(status, "cuPointerGetAttribute")
-    return ordinal.value
+            f"the address {address:#x} is no memory of a CUDA device: {fault}",
+            do="pass an array that still lives, on a device",
+        ) from None

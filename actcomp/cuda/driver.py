@@ -1,4 +1,3 @@
-# NOTE FOR THE HELPER WHO WRITES THE DRIVER: the lead has committed driver, devices, launcher, code and the fake driver (see git log); your ideas are merged. Write no more of these files; finish now with a short report.
 """The CUDA driver by ctypes: typed prototypes, every status checked, no toolkit and no other package.
 
 The library is looked for when a CUDA array is first seen; the environment variable ACTCOMP_CUDA_DRIVER names another
