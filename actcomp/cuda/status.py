@@ -22,7 +22,8 @@ CONTEXT_IS_DESTROYED = 709
 SYSTEM_NOT_READY = 802
 SYSTEM_DRIVER_MISMATCH = 803
 
-# After these no call of the process reaches the device any more; NVIDIA: "the process must be terminated and relaunched".
+# After these no call of the process reaches the device any more; NVIDIA: "the process must be terminated and
+# relaunched".
 # 214 memory fault, 220 NVLink fault, 700 illegal address, 702 timeout, 710 assertion, 714 stack fault, 715 illegal
 # instruction, 716 misaligned address, 717 address space, 718 program counter, 719 any other failure of a launch
 CONTEXT_IS_LOST = frozenset({214, 220, 700, 702, 710, 714, 715, 716, 717, 718, 719})
