@@ -38,7 +38,7 @@ def compile_numba(source: str, programs: Mapping[str, Program], form: Form, capa
                 namespace[name].py_func, signature, device=False, cc=capability, abi="numba", output="ptx"
             )
             texts.append(_with_name(ptx, name))
-    return "\n".join([texts[0], *(_body(text) for text in texts[1:])])
+    return _with_tables_in_memory("\n".join([texts[0], *(_body(text) for text in texts[1:])]))
 
 
 @contextlib.contextmanager
@@ -67,6 +67,26 @@ def _with_name(ptx: str, name: str) -> str:
     for index, other in enumerate(dict.fromkeys(defined)):
         ptx = re.sub(rf"(?<![\w$]){re.escape(other)}(?![\w$])", f"{name}_data{index}", ptx)
     return ptx
+
+
+def _with_tables_in_memory(ptx: str) -> str:
+    """Tables in global instead of constant memory, which holds 64 KiB a module and serves one address a warp at a
+    time; one copy of equal ones."""
+    ptx = ptx.replace("ld.const.", "ld.global.nc.").replace("cvta.const.", "cvta.global.")
+    first: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+
+    def declare(match: re.Match[str]) -> str:
+        text = f".global {match['type']} {{}}{match['data']};"
+        name = first.setdefault(text, match["name"])
+        if name == match["name"]:
+            return text.replace("{}", name, 1)
+        renamed[match["name"]] = name
+        return ""
+
+    declaration = r"^\.const (?P<type>\.align \d+ \.\w+) (?P<name>\w+)(?P<data>\[\d+\] = \{[^}]*\});"
+    ptx = re.sub(declaration, declare, ptx, flags=re.MULTILINE)
+    return re.sub(r"\b\w+_data\d+\b", lambda match: renamed.get(match[0], match[0]), ptx)
 
 
 def _body(ptx: str) -> str:

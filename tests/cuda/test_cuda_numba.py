@@ -271,9 +271,23 @@ def test_ptx_has_the_entries_and_their_parameters(form: Form) -> None:
     assert bool(sums) and len(element_outputs(programs["odd"])) == 1
 
 
-def test_modules_of_several_tables_have_names_of_their_own() -> None:
-    kernel = ac.compile("snake")
-    programs = {variant: kernel.program(variant, "f32") for variant in ("forward", "backward")}
+def test_kernels_of_a_module_share_tables_in_global_memory() -> None:
+    """Constant memory has 64 KiB a module, less than the inverse of silu needs in float64."""
+    snake, inverse = ac.compile("snake"), ac.compile(ac.adversary(ac.activation("silu"), rule="inverse"))
+    programs = {variant: snake.program(variant, "f32") for variant in ("forward", "backward")}
+    assert len(re.findall(r"^\.global ", compiled(programs, Form("dense")), re.MULTILINE)) == 1
+    programs = {variant: inverse.program(variant, "f64") for variant in ("forward", "backward")}
     ptx = compiled(programs, Form("dense"))
-    names = re.findall(r"^\.const [^\n]*? (\S+)\[", ptx, re.MULTILINE)
-    assert len(names) == len(set(names)) == 2
+    names = re.findall(r"^\.global [^\n]*? (\S+)\[", ptx, re.MULTILINE)
+    assert len(names) == len(set(names)) > 10
+    assert "const" not in ptx
+    assert not check_module(ptx, programs)
+
+
+@pytest.mark.parametrize("name", ["tanh", "swiglu", "snake"])
+def test_ptx_of_double_backward_names_nothing_foreign(name: str) -> None:
+    """Where NVVM makes the most of products and sums: a product by 2 is a sum to it, that it would fuse."""
+    programs = {"k": ac.compile(name).program("double_backward", "f32")}
+    ptx = compiled(programs, Form("dense"))
+    assert not check_module(ptx, programs)
+    assert ".ftz" not in ptx and ".approx" not in ptx and ".local" not in ptx
