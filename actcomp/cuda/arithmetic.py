@@ -17,13 +17,14 @@ What may change without a change of bits, and how the form hides it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..program.primitives import FLOATS, WIDTH_BITS
 from ..program.program import Program
 
 FRACTION = {"f16": 10, "f32": 23, "f64": 52}  # bits
+CONSTANT = "constant"  # detail of what is opaque and one of some constants
 COMMUTATIVE = ("add", "mul")
 FUSED = ("fma", "fms")  # a*b + c, and a*b - c
 
@@ -73,8 +74,9 @@ class Graph:
         sign = 1 << (width - 1)
         return Signed(bool(bits & sign), self._node("const", "", bits=bits & (sign - 1)))
 
-    def opaque(self, operands: Iterable[Signed]) -> Signed:
-        """What is made of the operands in a way that is not looked at."""
+    def opaque(self, operands: Iterable[Signed], chosen: Sequence[Signed] = ()) -> Signed:
+        """What is made of the operands in a way that is not looked at. ``chosen``: one of these; if all are constants,
+        a compiler may know which."""
         sources: dict[int, Signed] = {}
         for operand in operands:
             node = operand.node
@@ -82,7 +84,9 @@ class Graph:
                 node = node.operands[0].node
             own = node.operands if not node.op else (Signed(False, node),)
             sources.update((one.node.number, Signed(False, one.node)) for one in own if one.node.op != "const")
-        return Signed(False, self._node("", "", tuple(sources[number] for number in sorted(sources))))
+        is_constant = chosen and all(one.node.op == "const" or one.node.detail == CONSTANT for one in chosen)
+        ordered = tuple(sources[number] for number in sorted(sources))
+        return Signed(False, self._node("", "", ordered, detail=CONSTANT if is_constant else ""))
 
     def apply(self, op: str, type: str, operands: list[Signed], detail: str = "") -> Signed:
         """The value of an operation, op named as in a Program, in the form of this module."""
@@ -137,7 +141,9 @@ def _may_double(node: Node) -> bool:
     if node.op != "mul":
         return False
     factor = node.operands[1]
-    return _is_power(factor, node.type, 1) or not (factor.node.op or factor.node.operands)
+    return _is_power(factor, node.type, 1) or (
+        not factor.node.op and (not factor.node.operands or factor.node.detail == CONSTANT)
+    )
 
 
 def _is_power(value: Signed, type: str, exponent: int) -> bool:
@@ -237,7 +243,7 @@ def of_program(program: Program) -> tuple[list[Named], list[Clamp]]:
         operands = [values[k] for k in operation.operands]
         types = [program.type_of(k) for k in operation.operands]
         name, type = operation.name, operation.type
-        value = graph.opaque(operands)
+        value = graph.opaque(operands, operands[1:] if name in ("select", "rare") else ())
         if name == "const":
             value = graph.constant(operation.payload, WIDTH_BITS[type])
         elif name == "input":

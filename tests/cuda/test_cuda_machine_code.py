@@ -27,6 +27,7 @@ needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} no
 MOST_REGISTERS = 40  # of a float32 forward kernel
 # (kernel, variant, dtype): bytes of spills that ptxas 13.5 has, at most. It gives these kernels, which hold eight
 # elements and their float64 sums at once, no more registers than let another block onto the multiprocessor.
+MOST_SPILLED = 16  # bytes, of kernels of the sample: ptxas has 0 for nearly all
 SPILLS = {("elu", "backward", "bf16"): 8, ("snake", "backward", "bf16"): 24}
 
 
@@ -131,8 +132,8 @@ SEED = "fixed" if os.environ.get("CI") else str(datetime.date.today())
 @needs_tools
 @pytest.mark.parametrize("case", sample(SEED, 20), ids=lambda case: " ".join(map(str, case)))
 def test_a_sample_of_the_rest_assembles(case: tuple[str, str, str, Form, tuple[int, int]]) -> None:
-    """Other types, forms, variants, machines: nothing is spilled but a few words in the largest, and then not all of
-    them on the loop's usual way; dense kernels go by 16 bytes."""
+    """Other types, forms, variants, machines: what is spilled is a few words and not on the loop's usual way; dense
+    kernels go by 16 bytes."""
     name, variant, dtype, form, capability = case
     program = program_of(name, variant, dtype, form)
     target = cuda_target(capability)
@@ -140,9 +141,7 @@ def test_a_sample_of_the_rest_assembles(case: tuple[str, str, str, Form, tuple[i
     function = sass.read(toolchain.disassemble(made.cubin))["k"]
     loop = sass.main_loop(function)
     assert loop is not None
-    if dtype != "f64" or not variant.startswith("double"):  # these hold much at once
-        assert made.usage["k"].spill_stores <= 64, made.usage
-    assert sum(one.uses_local_memory for one in loop.usual) <= (0 if not made.usage["k"].spill_stores else 16)
+    assert made.usage["k"].spill_stores <= MOST_SPILLED and not any(one.uses_local_memory for one in loop.usual)
     if form.kind == "dense":
         assert 16 in {one.access_bytes for one in loop.usual if one.name == "LDG"}
         assert 16 in {one.access_bytes for one in loop.usual if one.name == "STG"}
