@@ -59,6 +59,7 @@ class Names:
         self.arguments = argument_names(program, reserved)
         self._taken |= set(self.arguments.values())
         self._counts: dict[str, int] = {}
+        self._masks = {o.operands[0] for o in program.operations if o.name == "rare"}
 
     def of(self, value: int, operands: list[str], output: Output | None) -> str:
         """A fresh name for the value of the operands, which are spelled as given."""
@@ -76,6 +77,8 @@ class Names:
         operation = self.program.operations[value]
         inputs = [self.program.operations[operand] for operand in operation.operands]
         magic = ROUNDING.get(operation.type)
+        if value in self._masks:
+            return "is_rare"
         widened = self._widened(value)
         if widened:
             return widened
