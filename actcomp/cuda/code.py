@@ -5,7 +5,8 @@ A library is loaded once a process and stays: kernels that other threads launch,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from . import driver, toolchain
 if TYPE_CHECKING:
     from ..program.program import Program
     from ..program.stored import StoredProgram
+    from .devices import Device
 
 INSTALL = 'pip install "actcomp[cuda]"'
 
@@ -60,19 +62,16 @@ def forget() -> None:
 def _load(key: str, make: Callable[[], str], capability: tuple[int, int]) -> Library:
     d = driver.get()
     arch = cuda_target(capability).cpu
-    full = f"cuda {arch} {capability} {cpu.llvm_version()} {key}"
+    full = f"cuda {arch} {capability} {_assembler(capability)} {cpu.llvm_version()} {key}"
     stored = cache.read(full)
     if stored is not None:
         debug.say(debug.CACHE, f"CUDA code for {arch}: from the cache")
         try:
-            with d.loading():
-                return Library(d.load(stored.payload), d)
+            return Library(d.load(stored.payload), d)
         except AssemblyError:
             debug.say(debug.CACHE, "the cached CUDA code is refused: made again")
-    text = make()
-    with d.loading():
-        image = assemble(text, capability)
-        loaded = Library(d.load(image), d)
+    image = assemble(make(), capability)
+    loaded = Library(d.load(image), d)
     cache.write(full, {"kind": "cubin", "program": key[:80], "arch": arch}, image)
     return loaded
 
@@ -83,11 +82,29 @@ def assemble(ptx: str, capability: tuple[int, int]) -> bytes:
     target = cuda_target(capability)
     if debug.level() >= debug.ASSEMBLY:
         debug.say(debug.ASSEMBLY, ptx)
-    if int(target.cpu.removeprefix("sm_")) // 10 != capability[0]:
+    how = _assembler(capability)
+    if how == "none":
         return ptx.encode() + b"\0"
-    if toolchain.find_tool("ptxas") is not None:
-        return toolchain.ptxas(ptx, target.cpu)
-    return driver.get().assemble(ptx)
+    return driver.get().assemble(ptx) if how == "driver" else toolchain.ptxas(ptx, target.cpu)
+
+
+def _assembler(capability: tuple[int, int]) -> str:
+    """What assembles for devices of the capability. ptxas of a later CUDA than the driver's makes what that refuses."""
+    target = cuda_target(capability)
+    if int(target.cpu.removeprefix("sm_")) // 10 != capability[0]:
+        return "none"
+    if toolchain.find_tool("ptxas") is None:
+        return "driver"
+    version = toolchain.ptxas_version()
+    return f"ptxas {version}" if int(version.split(".")[0]) <= driver.get().version // 1000 else "driver"
+
+
+@contextmanager
+def at_work(device: Device) -> Iterator[None]:
+    """While code for the device is made and loaded: its context is current, and a graph may be being captured."""
+    d = driver.get()
+    with d.current(device.context), d.loading():
+        yield
 
 
 def ptx_of(

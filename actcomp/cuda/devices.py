@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..emit.cuda_target import OLDEST
-from ..errors import ActcompError, DeviceError
+from ..errors import DeviceError
 from . import driver
 
 # CU_DEVICE_ATTRIBUTE_: MULTIPROCESSOR_COUNT, COMPUTE_CAPABILITY_MAJOR, _MINOR, MEMORY_POOLS_SUPPORTED
@@ -51,11 +51,9 @@ def device(ordinal: int) -> Device:
 
 def of_address(address: int) -> int:
     """The ordinal of the device that the memory belongs to. Raises DeviceError if it is none's."""
-    d = driver.get()
-    try:
-        return d.device_of(address)
-    except ActcompError as fault:
+    found = driver.get().device_of(address)
+    if found is None:
         raise DeviceError(
-            f"the address {address:#x} is no memory of a CUDA device: {fault}",
-            do="pass an array that still lives, on a device",
-        ) from None
+            f"the address {address:#x} is no memory of a CUDA device", do="pass an array that still lives, on a device"
+        )
+    return found

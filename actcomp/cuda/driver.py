@@ -18,12 +18,13 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import lru_cache
 from typing import Any
 
-from ..errors import DeviceError
-from .status import CPU, GONE, NOT_READY, SUCCESS, UPDATE, error_of
+from ..errors import ActcompError, DeviceError
+from .status import CPU, GONE, INVALID_VALUE, NOT_READY, SUCCESS, UPDATE, error_of
 
 OLDEST = 12000  # CUDA 12.0, as cuDriverGetVersion says it
 ENVIRONMENT = "ACTCOMP_CUDA_DRIVER"
 _RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
+_ERROR_LOG, _ERROR_LOG_BYTES, _LOG_BYTES = 5, 6, 1 << 14  # CU_JIT_ERROR_LOG_BUFFER, _SIZE_BYTES
 _PTX = 1  # CU_JIT_INPUT_PTX
 _NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 _POINTER_ORDINAL = 9  # CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
@@ -54,6 +55,9 @@ _PROTOTYPES: dict[str, Any] = {
     "cuMemFreeAsync": (_u64, c_void_p),
     "cuMemsetD16Async": (_u64, ctypes.c_ushort, c_size_t, c_void_p),
     "cuMemsetD32Async": (_u64, c_uint, c_size_t, c_void_p),
+    "cuCtxGetDevice": (POINTER(c_int),),
+    "cuKernelGetFunction": (_out, c_void_p),
+    "cuStreamGetCtx": (c_void_p, _out),
     "cuStreamIsCapturing": (c_void_p, POINTER(c_int)),
     "cuThreadExchangeStreamCaptureMode": (POINTER(c_int),),
     "cuMemAlloc_v2": (POINTER(_u64), c_size_t),
@@ -64,11 +68,11 @@ _PROTOTYPES: dict[str, Any] = {
     "cuEventDestroy_v2": (c_void_p,),
     "cuStreamWaitEvent": (c_void_p, c_void_p, c_uint),
 }
-_LAUNCH = (c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p)
+_LAUNCH = (c_void_p, c_void_p, c_void_p, c_void_p)
 
 
 class Driver:
-    """The loaded driver. ``call(name, *arguments)`` checks the status; ``launch`` is cuLaunchKernel itself."""
+    """The loaded driver. ``call(name, *arguments)`` checks the status; ``launch`` is cuLaunchKernelEx itself."""
 
     def __init__(self, path: str) -> None:
         """Raises DeviceError if there is no such library, no device for it, or if it is too old."""
@@ -76,7 +80,7 @@ class Driver:
             self._library = ctypes.CDLL(path)
             # Launches let go of Python's lock: where the device's queue is full they wait, and what they wait for may
             # be a function of another Python thread, which a stream calls.
-            self.launch = self._library.cuLaunchKernel
+            self.launch = self._library.cuLaunchKernelEx
             self.get_current = ctypes.PyDLL(path).cuCtxGetCurrent
             for name, types in _PROTOTYPES.items():
                 function = getattr(self._library, name)
@@ -97,6 +101,7 @@ class Driver:
         if version.value < OLDEST:
             found = f"{version.value // 1000}.{version.value % 1000 // 10}"
             raise DeviceError(f"the driver is of CUDA {found}; 12.0 is the oldest that serves", do=f"{UPDATE}, {CPU}")
+        self.version: int = version.value
         self.call("cuInit", 0)
 
     def call(self, name: str, *arguments: Any) -> None:
@@ -150,10 +155,26 @@ class Driver:
         """Retained for the rest of the process, as other libraries do."""
         return self._handle("cuDevicePrimaryCtxRetain", device)
 
-    def device_of(self, address: int) -> int:
-        """The ordinal of the device that the address belongs to."""
+    def device_of(self, address: int) -> int | None:
+        """The ordinal of the device that the address belongs to; None if it is none's."""
         number = c_int(-1)
-        self.call("cuPointerGetAttribute", ctypes.addressof(number), _POINTER_ORDINAL, address)
+        status = self._library.cuPointerGetAttribute(ctypes.addressof(number), _POINTER_ORDINAL, address)
+        if status == INVALID_VALUE:
+            return None
+        if status != SUCCESS:
+            raise self.error(status, "cuPointerGetAttribute")
+        return number.value
+
+    def context_of_stream(self, stream: int) -> int:
+        """The context that the stream was made in; 0 where the driver does not say."""
+        context = c_void_p()
+        status = self._library.cuStreamGetCtx(stream, ctypes.byref(context))
+        return int(context.value or 0) if status == SUCCESS else 0
+
+    def device_of_context(self, context: int) -> int:
+        number = c_int(-1)
+        with self.current(context):
+            self.call("cuCtxGetDevice", ctypes.byref(number))
         return number.value
 
     @contextmanager
@@ -183,16 +204,32 @@ class Driver:
     # code
 
     def assemble(self, ptx: str) -> bytes:
-        """A cubin for the current context's device, by the driver's own assembler."""
+        """A cubin for the current context's device, by the driver's own assembler. Raises AssemblyError, ToolchainError
+        with what the assembler says."""
         text = ptx.encode() + b"\0"
-        linker = self._handle("cuLinkCreate_v2", last=(0, None, None))
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        options = (c_int * 2)(_ERROR_LOG, _ERROR_LOG_BYTES)
+        values = (c_void_p * 2)(ctypes.addressof(log), _LOG_BYTES)
+        linker = self._handle("cuLinkCreate_v2", last=(2, options, values))
         try:
             self.call("cuLinkAddData_v2", linker, _PTX, text, len(text), b"kernels", 0, None, None)
             image, size = c_void_p(), c_size_t()
             self.call("cuLinkComplete", linker, ctypes.byref(image), ctypes.byref(size))
             return ctypes.string_at(image.value or 0, size.value)
+        except ActcompError as fault:
+            said = log.value.decode(errors="replace").strip()
+            raise type(fault)(f"{fault.what}\n  {said}" if said else fault.what, do=fault.do) from None
         finally:
             self.call("cuLinkDestroy", linker)
+
+    def prepare(self, kernel: int) -> None:
+        """Loads the kernel's code on the current context's device now: its first launch may be captured."""
+        function = self._handle("cuKernelGetFunction", kernel)
+        load = getattr(self._library, "cuFuncLoad", None)  # CUDA 12.4
+        if load is not None:
+            status = load(c_void_p(function))
+            if status != SUCCESS:
+                raise self.error(status, "cuFuncLoad")
 
     def load(self, image: bytes) -> int:
         """A library of a cubin or of PTX text, for all devices that it fits."""
@@ -247,7 +284,9 @@ class Driver:
         return bool(status == SUCCESS)
 
     def destroy_event(self, event: int) -> None:
-        self.call("cuEventDestroy_v2", event)
+        status = self._library.cuEventDestroy_v2(event)
+        if status not in (SUCCESS, *GONE):
+            raise self.error(status, "cuEventDestroy")
 
     def wait_event(self, stream: int, event: int) -> None:
         """What comes on the stream from now on waits for the event."""

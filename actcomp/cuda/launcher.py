@@ -1,6 +1,6 @@
 """A kernel of a device, ready to be launched: its parameters lie in memory, a call writes them and launches.
 
-One lock a launch keeps the parameters together: the driver has copied them when cuLaunchKernel returns.
+One lock a launch keeps the parameters together: the driver has copied them when the call returns.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ import threading
 from collections.abc import Sequence
 
 from ..emit.entry import Argument, Entry
+from ..errors import DeviceError
 from . import driver
 from .devices import Device
 from .status import SUCCESS
 
 # Blocks for each multiprocessor: 8 of 256 threads fill it.
 BLOCKS_EACH = 8
+# Streams 0, 1 and 2 are the default ones of whatever context is current.
+LARGEST_DEFAULT = 2
+# CUlaunchConfig: blocks, threads, bytes of shared memory, stream, attributes and their number
+_CONFIGURATION = struct.Struct("<7I4xQQI4x")
+_CONFIGURE = _CONFIGURATION.pack_into
 _FORMATS = {"ptr": "Q", "i64": "q", "i32": "i4x", "f32": "f4x", "f64": "d"}
 
 
@@ -27,6 +33,7 @@ class Launch:
         self.entry, self.handle, self.device = entry, handle, device
         arguments = entry.arguments
         self._slots = ctypes.create_string_buffer(8 * len(arguments))
+        self._configuration = ctypes.create_string_buffer(_CONFIGURATION.size)
         base = ctypes.addressof(self._slots)
         self._pointers = (ctypes.c_void_p * len(arguments))(*(base + 8 * k for k in range(len(arguments))))
         self._parameters = ctypes.addressof(self._pointers)
@@ -74,6 +81,8 @@ class Launch:
                 last = self._blocks = count, columns, min(self.entry.blocks_for(count, columns), self._most)
             blocks = last[2]
         d, context = self._driver, self.device.context
+        if stream > LARGEST_DEFAULT:
+            context = self._context_of(stream)
         with self._lock:
             if d.get_current(self._current_place) != SUCCESS or self._current.value != context:
                 d.call("cuCtxPushCurrent_v2", context)
@@ -87,11 +96,28 @@ class Launch:
             raise d.error(status, f"launch of {self.entry.name} on CUDA device {self.device.ordinal}")
 
     def _launch(self, stream: int, blocks: int, values: Sequence[float | int]) -> int:
-        self._pack(self._slots, 0, *values)
-        status: int = self._driver.launch(
-            self.handle, blocks, 1, 1, self.entry.threads, 1, 1, 0, stream, self._parameters, None
-        )
+        try:
+            self._pack(self._slots, 0, *values)
+        except OverflowError:  # beyond float32, which on the CPU gives infinity
+            pairs = zip(values, self.entry.arguments, strict=True)
+            self._pack(self._slots, 0, *(ctypes.c_float(v).value if a.type == "f32" else v for v, a in pairs))
+        _CONFIGURE(self._configuration, 0, blocks, 1, 1, self.entry.threads, 1, 1, 0, stream, 0, 0)
+        status: int = self._driver.launch(self._configuration, self.handle, self._parameters, None)
         return status
+
+    def _context_of(self, stream: int) -> int:
+        """The stream's context: the device's primary one, or another of the device. Raises DeviceError for another
+        device's: the driver would launch there."""
+        found = self._driver.context_of_stream(stream)
+        if found in (0, self.device.context):
+            return self.device.context
+        other = self._driver.device_of_context(found)
+        if other != self.device.ordinal:
+            raise DeviceError(
+                f"the stream {stream:#x} belongs to CUDA device {other}, the arrays live on {self.device.ordinal}",
+                do="use a stream of the arrays' device",
+            )
+        return found
 
     @staticmethod
     def _value(

@@ -14,7 +14,7 @@ from ..emit.entry import Form
 from ..emit.interface import element_inputs, element_outputs, sum_outputs, uniform_inputs
 from ..runtime.making import LOCK
 from ..runtime.native import Operand
-from . import code, devices
+from . import code, devices, driver
 from .launcher import Launch
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class CudaNative:
                 found = self._launches.get((device, form))
                 if found is None:
                     where = devices.device(device)
-                    entry, handle = code.kernels(self.programs, form, where.capability, self.backend)[self.name]
+                    with code.at_work(where):
+                        entry, handle = code.kernels(self.programs, form, where.capability, self.backend)[self.name]
+                        driver.get().prepare(handle)
                     found = self._launches[device, form] = Launch(entry, handle, where)
         return found
 

@@ -73,11 +73,13 @@ def handle(name: str, device: int) -> int:
     """The CUkernel of a kernel that totals() of emit/totals.py describes, in code for the device."""
     from ..emit import totals
 
-    capability = devices.device(device).capability
-    target = cuda_target(capability)
-    with LOCK:
-        library = code.library(f"totals {target}", lambda: cpu.assembly(totals.totals(target), target), capability)
-    return library.kernel(name)
+    where = devices.device(device)
+    target = cuda_target(where.capability)
+    with LOCK, code.at_work(where):
+        made = code.library(f"totals {target}", lambda: cpu.assembly(totals.totals(target), target), where.capability)
+        found = made.kernel(name)
+        made.driver.prepare(found)
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -94,10 +96,12 @@ def _reduce(kept: int, dropped: int, dtype: str, device: int) -> Launch:
         *(Argument("stride", "i64", axis=axis) for axis in axes),
     )
     name = f"reduce_{dtype}"
-    with LOCK:
-        library = code.library(
+    with LOCK, code.at_work(where):
+        made = code.library(
             f"{name} {kept} {dropped} {target}",
             lambda: cpu.assembly(totals.reduce(kept, dropped, dtype, target), target),
             where.capability,
         )
-    return Launch(Entry(name, _PLAIN, arguments), library.kernel(name), where)
+        found = made.kernel(name)
+        made.driver.prepare(found)
+    return Launch(Entry(name, _PLAIN, arguments), found, where)

@@ -176,6 +176,20 @@ def test_two_devices(fake_cuda):
         kernel(first, x)
 
 
+def test_a_stream_of_another_device_is_refused(fake_cuda):
+    fake_cuda.configure(devices=2)
+    kernel, x = ac.compile("silu"), fake_cuda.array(normal(10), device=0, stream=1)
+    own, other = ({**x.__cuda_array_interface__, "stream": stream} for stream in (0x10007, 0x20007))
+    kernel(type("Own", (), {"__cuda_array_interface__": own})())
+    with pytest.raises(ac.DeviceError, match="stream 0x20007 belongs to CUDA device 1, the arrays live on 0"):
+        kernel(type("Other", (), {"__cuda_array_interface__": other})())
+
+
+def test_a_parameter_beyond_float32_is_infinite(fake_cuda):
+    kernel, x = ac.compile("x*sigmoid(beta*x)", parameters={"beta": 1.0}), np.array([-1.0, 2.0], np.float32)
+    np.testing.assert_array_equal(fake_cuda.values(kernel(fake_cuda.array(x), beta=1e300)), kernel(x, beta=1e300))
+
+
 def test_wrong_arrays(fake_cuda):
     kernel, x = ac.compile("silu"), fake_cuda.array(normal(10))
     integers = type("Integers", (), {"__cuda_array_interface__": {**x.__cuda_array_interface__, "typestr": "<i4"}})()
@@ -303,8 +317,11 @@ def test_the_drivers_assembler_serves_where_there_is_no_other(fake_library, monk
     assert not any(line.startswith("cuLink") for line in fake.log)
     code.forget()
     kernel._on_cuda.clear()
-    fake.fail("cuLibraryLoadData", 200)
+    fake.fail("cuLibraryLoadData", 200)  # as for a file that another driver made
     kernel(x)
+    with pytest.raises(ac.AssemblyError, match="what the assembler says"):
+        fake.fail("cuLinkComplete", 218)
+        ac.compile("x*exp(-x**4)")(x)
     assert sum(line.startswith("cuLibraryLoadData") for line in fake.log) == 3
     del x
     forget()
