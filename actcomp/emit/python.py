@@ -189,7 +189,9 @@ class _Body:
             return False
         reader = self.uses[value][0]
         operation = self.program.operations[reader]
-        if operation.name == "rare" and value != operation.operands[0] and self._branches(reader):
+        region = self.regions.behind.get(reader)
+        is_assigned = region is not None and len(region.members) >= WORTH_A_BRANCH  # to the result, by an if
+        if is_assigned and value != operation.operands[0]:
             return True
         return self.program.operations[value].name in INLINE and len(text) <= LONGEST
 
