@@ -46,10 +46,9 @@ class Kernel:
     **Arrays.** NumPy arrays, torch tensors, JAX arrays and whatever else offers ``__dlpack__`` on the CPU or a CUDA
     device, or ``__cuda_array_interface__``, of float64, float32, float16 or bfloat16 (in NumPy: ml_dtypes), in any
     layout, are read where they lie. The result is of the same library (NumPy, where a library has no
-    ``__array_namespace__``; on CUDA a :class:`CudaArray`) and element type, shaped as the inputs
-    broadcast together, laid out in memory as they are. Python numbers and lists of numbers count as float64 NumPy
-    arrays; beside an array a Python number takes its element type. 0-d in, 0-d array out. Several inputs must agree in
-    library and element type.
+    ``__array_namespace__``; on CUDA a :class:`CudaArray`) and element type, shaped as the inputs broadcast together,
+    laid out in memory as they are. Python numbers and lists of numbers count as float64 NumPy arrays; beside an array a
+    Python number takes its element type. 0-d in, 0-d array out. Several inputs must agree in library and element type.
 
     **Parameters** are keywords: a number, anything with one element, or, for a parameter declared per channel, an array
     of shape (channels,). They are rounded to float32 for float32, float16 and bfloat16 arrays.
@@ -275,7 +274,7 @@ class Kernel:
                 return known[0][0]
         elif self._recipes and self._again("forward", inputs, parameters, out) is not None:
             return out
-        call = self._prepare("forward", inputs, parameters)
+        call = self._prepare("forward", inputs, parameters, out)
         if out is None:
             y = call.fresh()
         else:
@@ -283,10 +282,8 @@ class Kernel:
             check_out(y, "out", call.shape, call.operands)
         call.run({"y": y})
         self._shorten("forward", call)
-        if out is None:
-            self._remember("forward", inputs, call, {"y": y})
-        elif y.device != HOST:
-            self._remember("forward", (*inputs, out), call, {"y": y})
+        if out is None or y.device != HOST:
+            self._remember("forward", inputs if out is None else (*inputs, out), call, {"y": y})
         return y.kind.result(y) if out is None else out
 
     def _general_gradients(self, variant: str, /, *arrays: Any, out: Any = None, **parameters: Any) -> Any:
@@ -330,7 +327,9 @@ class Kernel:
                 self._recipes.clear()
             self._recipes[key] = call.recipe(outputs)
 
-    def _prepare(self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Call | CudaCall:
+    def _prepare(
+        self, variant: str, arrays: Sequence[Any], parameters: Mapping[str, Any], out: Any = None
+    ) -> Call | CudaCall:
         """Reads and checks everything that goes in; makes the code if it is not there yet."""
         names = operand_names(variant, self.inputs, self.parameters)
         if len(arrays) != len(names):
@@ -353,9 +352,9 @@ class Kernel:
         if first.device != HOST:
             from .cuda.call import CudaCall, is_rows
 
-            rows = is_rows(operands, settings, shape)
-            on_device = self.cuda(variant, first.dtype, frozenset(channels), rows)
-            return CudaCall(on_device, operands, inputs, shape, settings, rows)
+            rows = is_rows((*operands.values(), *([] if out is None else [read_out(out, "out")])), settings, shape)
+            code = self.cuda(variant, first.dtype, frozenset(channels), rows)
+            return CudaCall(code, operands, inputs, shape, settings, rows)
         native = self.native(variant, first.dtype, frozenset(channels))
         every = operands | {f"p.{name}": array for name, array in channels.items()}
         return Call(native, every, inputs, shape, settings)
@@ -379,7 +378,7 @@ class Kernel:
         known = self._again(variant, arrays, parameters) if out is None else None
         if known is not None:
             return together(fields, [*known[0], *(known[1][f"d.p.{name}"] for name in learned)])
-        call = self._prepare(variant, arrays, parameters)
+        call = self._prepare(variant, arrays, parameters, out)
         if out is None:
             results = {name: call.fresh() for name in wanted}
         elif len(wanted) == 1:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DeviceError, DTypeError
+from ..errors import ArgumentError, DeviceError, DTypeError
 from ..runtime import dlpack
 from ..runtime.arrays import ITEMSIZE, LONG_NAME, Array, Kind, bfloat16_bits
 from ..runtime.layout import Shape, contiguous_strides
@@ -136,7 +136,18 @@ def read_interface(value: Any, name: str) -> Array:
     kind = _kind_of(type(value))
     ordinal = _device_of(value, address, prod(shape), name)
     held = _Held(value, interface, interface.get("stream") or LEGACY_STREAM)
-    return Array(address, shape, strides, dtype, not read_only, kind, held, ordinal)
+    return _aligned(Array(address, shape, strides, dtype, not read_only, kind, held, ordinal), name)
+
+
+def _aligned(array: Array, name: str) -> Array:
+    """The array itself. Devices load whole elements, and are lost to the process where one lies across their places."""
+    steps = [stride for stride, length in zip(array.strides, array.shape, strict=True) if length > 1]
+    if 0 not in array.shape and any(number % array.itemsize for number in (array.address, *steps)):
+        raise ArgumentError(
+            f"elements of {name} lie at addresses that are no multiples of their {array.itemsize} bytes",
+            do=f"pass a copy of {name}",
+        )
+    return array
 
 
 def _bfloat16_of(value: Any, typestr: str, name: str) -> str:
@@ -256,9 +267,8 @@ def read_dlpack(value: Any, name: str) -> Array:
     if what.address == 0 and 0 not in what.shape:
         raise DeviceError(f"{name} has no memory: it was freed or given away", do="make it again")
     kind, writable = (JAX_CUDA, False) if is_jax else (ANY, what.writable)
-    return Array(
-        what.address, what.shape, what.strides, what.dtype, writable, kind, _Held(value, what.capsule), what.ordinal
-    )
+    held = _Held(value, what.capsule)
+    return _aligned(Array(what.address, what.shape, what.strides, what.dtype, writable, kind, held, what.ordinal), name)
 
 
 def _jax_result(array: Array) -> Any:

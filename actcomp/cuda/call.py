@@ -6,7 +6,7 @@ was given, a 0-d float64 array for a plain number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import prod
@@ -33,13 +33,19 @@ if TYPE_CHECKING:
 DOUBLE = 8
 
 
-def is_rows(operands: Mapping[str, Array], settings: Mapping[str, Setting], shape: Shape) -> bool:
-    """Whether the form ``rows`` fits: contiguous matrices, and parameters with a value for each column."""
+def is_rows(operands: Iterable[Array], settings: Mapping[str, Setting], shape: Shape) -> bool:
+    """Whether the form ``rows`` fits: contiguous matrices (``out=`` too), and contiguous parameters with a value for
+    each column."""
     channels = [setting for setting in settings.values() if setting.channels is not None]
-    return bool(channels) and all(setting.axis == len(shape) - 1 for setting in channels) and all(
-        array.shape == shape and layout.is_contiguous(shape, array.strides, array.itemsize)
-        for array in operands.values()
+    return (
+        bool(channels)
+        and all(setting.axis == len(shape) - 1 and _is_contiguous(cast(Array, setting.given)) for setting in channels)
+        and all(array.shape == shape and _is_contiguous(array) for array in operands)
     )
+
+
+def _is_contiguous(array: Array) -> bool:
+    return layout.is_contiguous(array.shape, array.strides, array.itemsize)
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,14 @@ class CudaCall:
     def stream(self) -> int:
         """The library's, which what comes from elsewhere is waited for on."""
         stream = self.kind.stream(self.first)
-        for array in self.operands.values():
-            memory.follow(stream, cast("CudaKind", array.kind).stream(array), self.first.device)
+        for array in (*self.operands.values(), *self._given):
+            memory.follow(stream, _stream_of(array), self.first.device)
         return stream
+
+    @property
+    def _given(self) -> list[Array]:
+        """The parameters that are arrays."""
+        return [setting.given for setting in self.settings.values() if setting.given is not None]
 
     def fresh(self) -> Array:
         """Memory for a result."""
@@ -94,6 +105,7 @@ class CudaCall:
         for name in learned:
             setting, full = self.settings[name], f"d.p.{name}"
             total = self._parameter_like(setting)
+            memory.follow(self.stream, _stream_of(total), self.first.device)
             if name in by_element:
                 self._reduce(scratches[full], (setting.axis,), total)
             elif self.rows and setting.channels is not None:
@@ -105,6 +117,7 @@ class CudaCall:
                 reduce.total(address, total, columns if parts else 0, self.stream)
             else:
                 reduce.total(sums[full][0], total, parts, self.stream)
+            memory.follow(_stream_of(total), self.stream, self.first.device)
             values.append(total.kind.result(total))
         return values
 
@@ -167,6 +180,8 @@ class CudaCall:
         scalars = {f"p.{n}": self._as_computed(s.scalar) for n, s in self.settings.items() if s.scalar is not None}
         every = {**self.operands, **channels, **outputs}
         arrays = [every[o.name] for o in native.operands]
+        for array in outputs.values():  # out= may be used on another stream: it waits for us, and we for it
+            memory.follow(stream, _stream_of(array), device)
         uniforms: list[float | int] = [
             scalars[name].address if name in scalars else float(self.settings[name[2:]].number)
             for name in native.uniforms
@@ -180,12 +195,18 @@ class CudaCall:
             walked, strides, offsets = plan_of(arrays, self.shape, bool(native.sums))
             addresses = [array.address + offset for array, offset in zip(arrays, offsets, strict=True)]
             native.run(device, stream, addresses, walked, strides, uniforms, partials)
-        owners = [a.owner for a in (*arrays, *scalars.values()) if not cast("CudaKind", a.kind).remembers]
+        read = (*arrays, *scalars.values(), *self._given)
+        owners = [a.owner for a in read if a.kind is not self.kind or not self.kind.remembers]
         if owners:
             memory.hold(owners, stream, device)
         for array in outputs.values():
+            memory.follow(_stream_of(array), stream, device)
             if array.kind.written is not None:
                 array.kind.written(array)
+
+
+def _stream_of(array: Array) -> int:
+    return cast("CudaKind", array.kind).stream(array)
 
 
 def _launch_plain(native: CudaNative, arrays: Sequence[Array], shape: Shape, stream: int) -> None:

@@ -1,0 +1,95 @@
+"""CUDA arrays that lie oddly or are used on other streams: views as parameters and out=, addresses between elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import actcomp as ac
+
+RANDOM = np.random.default_rng(11)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def bias() -> ac.Kernel:
+    return ac.compile("silu(x + b)", inputs=["x"], parameters={"b": ac.Parameter(0.0, axis=-1)})
+
+
+def view(base: Any, shape: tuple, strides: tuple, offset: int = 0, stream: int = 1) -> Any:
+    """Memory of a CudaArray as another library would show it."""
+    interface = {**base.__cuda_array_interface__, "shape": shape, "strides": strides, "stream": stream}
+    interface["data"] = (base.address + offset, False)
+    return type("View", (), {"__cuda_array_interface__": interface, "base": base})()
+
+
+def test_a_column_as_the_parameter_of_rows(fake_cuda):
+    x, wide = normal(6, 4), normal(4, 3)
+    got = bias()(fake_cuda.array(x), b=view(fake_cuda.array(wide), (4,), (12,)))
+    np.testing.assert_array_equal(fake_cuda.values(got), bias()(x, b=wide[:, 0]))
+
+
+def test_out_in_another_order_than_the_rows(fake_cuda):
+    x, b, dy = normal(6, 4), normal(4), normal(6, 4)
+    on_device = [fake_cuda.array(one) for one in (x, dy, b)]
+    out = fake_cuda.array(np.zeros((4, 6), np.float32))
+    bias()(on_device[0], b=on_device[2], out=view(out, (6, 4), (4, 24)))
+    np.testing.assert_array_equal(fake_cuda.values(out).T, bias()(x, b=b))
+    got = bias().backward(*on_device[:2], b=on_device[2], out=view(out, (6, 4), (4, 24)))
+    wanted = bias().backward(x, dy, b=b)
+    np.testing.assert_array_equal(fake_cuda.values(out).T, wanted[0])
+    np.testing.assert_allclose(fake_cuda.values(got[1]), wanted[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("strides", [(4, 2), (6, 0)])
+def test_elements_between_places_are_refused(fake_cuda, strides):
+    step, offset = strides
+    base = fake_cuda.array(normal(20))
+    with pytest.raises(ac.ArgumentError, match="multiples of their 4 bytes") as raised:
+        ac.compile("silu")(view(base, (5,), (step,), offset))
+    assert raised.value.do == "pass a copy of x"
+    assert not fake_cuda.launches()
+
+
+def test_a_number_and_channels_together(fake_cuda):
+    kernel = ac.compile("c*silu(x + b)", inputs=["x"], parameters={"b": ac.Parameter(0.0, axis=-1), "c": 1.0})
+    x, dy, b = normal(70, 13), normal(70, 13), normal(13)
+    x_there, dy_there, b_there = (fake_cuda.array(one) for one in (x, dy, b))
+    for c in (2.0, view(fake_cuda.array(np.float32(2.0)), (), ())):
+        got = kernel.backward(x_there, dy_there, b=b_there, c=c)
+        for one, wanted in zip(got, kernel.backward(x, dy, b=b, c=2.0), strict=True):
+            np.testing.assert_allclose(fake_cuda.values(one), wanted, rtol=1e-5)
+
+
+def order(log: list[str]) -> list[str]:
+    """The streams of records, waits and launches, in order."""
+    found = []
+    for line in log:
+        name, *words = line.split()
+        if name in ("cuEventRecord", "cuStreamWaitEvent"):
+            found.append(f"{name[2:]} {words[-1] if name == 'cuEventRecord' else words[0]}")
+        elif name == "cuLaunchKernel":
+            found.append(f"Launch {words[-1]}")
+    return found
+
+
+def test_out_and_parameters_of_other_streams_are_waited_for_and_wait(fake_cuda):
+    kernel = ac.compile("swish")
+    (name,) = kernel.parameters
+    x = view(fake_cuda.array(normal(50)), (50,), (4,), stream=0x44)
+    out = view(fake_cuda.array(normal(50)), (50,), (4,), stream=0x55)
+    value = view(fake_cuda.array(np.float32(1.5)), (), (), stream=0x66)
+    kernel(x, out=out, **{name: value})
+    fake_cuda.clear_log()
+    kernel(x, out=out, **{name: value})
+    assert order(fake_cuda.log) == [
+        "EventRecord 0x66", "StreamWaitEvent 0x44", "EventRecord 0x55", "StreamWaitEvent 0x44", "Launch 0x44",
+        "EventRecord 0x44", "EventRecord 0x44", "StreamWaitEvent 0x55",
+    ]  # fmt: skip
+    gradient = kernel.backward(x, x, **{name: value})[1]
+    assert gradient.stream == 0x66
+    assert order(fake_cuda.log)[-2:] == ["EventRecord 0x44", "StreamWaitEvent 0x66"]
