@@ -22,6 +22,8 @@ one, the address, the length, the stride in bytes. Any grid does; blocks must ha
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Mapping
 
 from ..program.interpreter import SUM_RUN
@@ -35,6 +37,13 @@ from .python_names import RESERVED, argument_names, output_name
 ARRAY_TYPE = {
     "b": "uint8", "i16": "int16", "i32": "int32", "i64": "int64", "f16": "int16", "f32": "float32", "f64": "float64",
 }  # fmt: skip
+
+OWN = frozenset(
+    "count i step run runs lane end block_run warps rows columns chunk column row chunks task last sum_of_warp "
+    "rest".split()
+)
+# Names that a kernel makes of its operands' names.
+DERIVED = re.compile(r"_(array|is_given|first|stride\d+|at|here|value|total|partials)$")
 
 
 def emit_numba(
@@ -125,13 +134,15 @@ class _Kernel:
         self.name, self.program, self.form, self.function = name, program, form, function
         self.inputs, self.uniforms = element_inputs(program), uniform_inputs(program)
         self.outputs, self.sums = element_outputs(program), sum_outputs(program)
-        # What the kernel names itself, so that no operand is called so.
-        own = ("count i step run runs lane end block_run warps rows columns chunk column row chunks task last "
-               "sum_of_warp rest" + " ".join(f" length{axis} at{axis}" for axis in range(form.axes)))  # fmt: skip
-        self.names = argument_names(program, {*own.split(), name, function})
-        taken = {*self.names.values(), *own.split(), *RESERVED}
+        # What the kernel names itself, so that no operand is called so; `silu_at` is what `silu` would lie at.
+        own = {*OWN, *(f"{word}{axis}" for axis in range(form.axes) for word in ("length", "at"))}
+        own |= {name, function, function.removesuffix("_at")}
+        plain = (*argument_names(program).values(), *map(output_name, program.outputs))
+        own |= {word for word in plain if DERIVED.search(word)}
+        self.names = argument_names(program, own)
+        taken = {*self.names.values(), *own, *RESERVED, *keyword.kwlist}
         self.results = {output.name: _fresh(output_name(output), taken) for output in program.outputs}
-        self.partials = {output.name: _fresh(f"{self.results[output.name]}_partials", taken) for output in self.sums}
+        self.partials = {output.name: f"{self.results[output.name]}_partials" for output in self.sums}
         self.arrays = [(self.names[entry.name], entry.type) for entry in self.inputs]
         self.written = [(self.results[output.name], program.type_of(output.value)) for output in self.outputs]
 

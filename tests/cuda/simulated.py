@@ -67,6 +67,9 @@ def _cases() -> list[Case]:
         Case("a*b - c", "forward", "f32", two, (8, 9), ("row", "column", "backwards", "plain")),
         Case("a*b - c", "backward", "f16", three, (3, 4, 5), ("transposed", "row", "point", *["backwards"] * 4)),
         Case("swish", "backward", "f32", two, (65, 64), ("transposed", "row", "plain"), (1, 64), given=True),
+        Case("ef*sigmoid(ef_first)*y_value", "backward", "f32", two, (3, 4)),
+        Case("np*fma*cuda - at1*x_at", "backward", "f64", dense, (40,)),
+        Case("np*fma*cuda - at1*x_at", "forward", "bf16", two, (5, 3)),
         *(
             Case(BIASED, variant, dtype, rows, (70, 3))
             for variant in ("forward", "backward")

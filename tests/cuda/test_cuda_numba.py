@@ -3,6 +3,7 @@ operation, and no rounding, that the Program does not name."""
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from functools import cache
@@ -225,6 +226,37 @@ def test_float16_arithmetic_and_calls_are_refused() -> None:
     builder.output("y", builder.call("exp", builder.input("x", "f32")))
     with pytest.raises(ValueError, match="lower the Program first"):
         scalar_function(builder.build(), "call")
+
+
+AWKWARD = [
+    ("ef*sigmoid(ef)*el", ()),
+    ("x*x_first*x_at", ()),
+    ("x*b*b_array + b_is_given", ("b",)),
+    ("y*y_value + dy_total*b*db_partials", ("b",)),
+    ("np*cuda*fma + u64*device", ("u64",)),
+    ("run*lane + i*step", ("step",)),
+    ("k*k_here", ("k_here",)),
+]
+
+
+@pytest.mark.parametrize("form", [Form("dense"), Form("strided", 2), Form("rows")], ids=str)
+@pytest.mark.parametrize(("expression", "parameters"), AWKWARD)
+def test_no_name_of_an_operand_is_one_of_the_kernels(expression: str, parameters: tuple[str, ...], form: Form) -> None:
+    """Neither a word of Python's (``def`` for the gradient of ef), nor what the kernel makes of another's name."""
+    kernel = ac.compile(expression, parameters=dict.fromkeys(parameters, 1.0))
+    is_rows = form.kind == "rows"
+    channels = frozenset(parameters) if is_rows else frozenset()
+    for variant in ("forward", "backward", "double_backward"):
+        for dtype in ("f32", "bf16"):
+            text = emit_numba({"k": kernel.program(variant, dtype, channels, is_rows)}, form)
+            (function,) = (f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef) and f.name == "k")
+            parameters_of = [argument.arg for argument in function.args.args]
+            assert len(set(parameters_of)) == len(parameters_of)
+            allowed = re.compile(r"rows|columns|length\d|.*_(first|stride\d)|" + "|".join(parameters))
+            stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            again = {name for name in stored & set(parameters_of) if not allowed.fullmatch(name.rstrip("_"))}
+            assert not again, (variant, dtype, again)
+            assert not stored & {"k", "k_at", "np", "cuda", "u64", "f64", "min"}
 
 
 # PTX ------------------------------------------------------------------------------------------------------------------
