@@ -127,6 +127,22 @@ def float_to_half(x):
         rounded = np.int32((magnitude + 0xFFF - (112 << 23) + ((magnitude >> 13) & 1)) >> 13)
     return np.int16(rounded | sign)'''
 
+_BFLOAT16_TO_FLOAT = '''\
+@device
+def bfloat16_to_float(bits):
+    """The float32 whose upper half these 16 bits are."""
+    return from_bits(i32((i32(bits) & 0xFFFF) << 16))'''
+
+_FLOAT_TO_BFLOAT16 = '''\
+@device
+def float_to_bfloat16(x):
+    """The bits of x rounded to nearest even in bfloat16; a NaN becomes a quiet one."""
+    bits = to_bits(x)
+    upper = shift_right(bits, 16)
+    if x != x:
+        return i16(upper | 0x40)
+    return i16(shift_right(i32(bits + ((upper & 1) + 0x7FFF)), 16))'''
+
 _SHIFT = '''\
 @device
 def {name}(n, count):
@@ -228,6 +244,8 @@ HELPERS: dict[str, Helper] = {
     "greater": Helper(common=_GREATER),
     "shift_right": Helper(common=_SHIFT.format(name="shift_right", bits=32)),
     "shift_right64": Helper(common=_SHIFT.format(name="shift_right64", bits=64)),
+    "bfloat16_to_float": Helper(common=_BFLOAT16_TO_FLOAT, needs=("from_bits",)),
+    "float_to_bfloat16": Helper(common=_FLOAT_TO_BFLOAT16, needs=("to_bits", "shift_right")),
     "add_wrapping": Helper(common=_WRAPPING.format(name="add_wrapping", operator="+")),
     "sub_wrapping": Helper(common=_WRAPPING.format(name="sub_wrapping", operator="-")),
     "mul_wrapping": Helper(common=_WRAPPING.format(name="mul_wrapping", operator="*")),

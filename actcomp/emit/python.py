@@ -247,13 +247,7 @@ class _Body:
         name = self.names.table(entries, type)
         values = ", ".join(number(bits, type) for bits in entries)
         dtype = {"b": "np.bool_", "f16": "i16"}.get(type, type)
-        lines = [
-            f"{name.upper()} = np.array({_filled(f'[{values}]')}, {dtype})",
-            "",
-            "",
-            "@device",
-            f"def {name}(index):",
-        ]
+        lines = [*_array(name.upper(), values, dtype), "", "", "@device", f"def {name}(index):"]
         lines.append(f"    return {name.upper()}[u64(greater(lesser(index, {len(entries) - 1}), 0))]")
         self.tables[name] = "\n".join(lines) + "\n"  # a function, so that Numba keeps one copy
         self.helpers.update(("lesser", "greater"))
@@ -300,6 +294,12 @@ class _Body:
         return group
 
 
-def _filled(text: str) -> str:
-    """The list in lines of at most 116 characters."""
-    return "\n    ".join(textwrap.wrap(text, 112)) if len(text) > 80 else text
+def _array(name: str, values: str, dtype: str) -> list[str]:
+    """A constant array, in lines of at most 120 characters."""
+    line, inside = f"{name} = np.array([{values}], {dtype})", f"    [{values}], {dtype}"
+    if len(line) <= 120:
+        return [line]
+    if len(inside) <= 120:
+        return [f"{name} = np.array(", inside, ")"]
+    rows = ("    " + row for row in textwrap.wrap(values, 112))
+    return [f"{name} = np.array([", *rows, f"], {dtype})  # fmt: skip"]

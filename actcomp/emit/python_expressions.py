@@ -61,7 +61,7 @@ def number(bits: int, type: str) -> str:
     if mantissa == 0.5 and not -10 < exponent - 1 < 20:
         return f"{'-' if wide < 0 else ''}2.0**{exponent - 1}"
     short = repr(float(str(value)))  # the shortest that gives the bits back
-    return short if value.dtype.type(float(short)) == value else repr(wide)
+    return (short if value.dtype.type(float(short)) == value else repr(wide)).replace("e+", "e")
 
 
 def constant(bits: int, type: str) -> Text:

@@ -29,7 +29,7 @@ def mirror(program: Program, variant: str, outer: int, inner: int, name: str) ->
     if {outer, inner} - {1, -1}:
         raise ValueError(f"{name}: signs are 1 or -1, not {outer} and {inner}")
     builder = Builder(name)
-    turned = {entry.name for entry in program.inputs if inner < 0 and _is_argument(entry.name, entry.role)}
+    turned = {entry.name for entry in program.inputs if is_turned(entry.name, entry.role, inner)}
     values: list[Value] = []
     for entry in program.inputs:
         builder.input(entry.name, entry.type, entry.role)
@@ -37,7 +37,7 @@ def mirror(program: Program, variant: str, outer: int, inner: int, name: str) ->
         values.append(_copy(builder, operation, values, turned))
     for output in program.outputs:
         value = values[output.value]
-        sign = outer * inner ** _order(variant, output.name)
+        sign = sign_of(variant, output.name, outer, inner)
         builder.output(output.name, value if sign > 0 else -value, output.reduction)
     mirrored = builder.build()
     for step in PRESERVE:  # a change of sign undoes another
@@ -45,15 +45,20 @@ def mirror(program: Program, variant: str, outer: int, inner: int, name: str) ->
     return check(replace(mirrored, name=name), "mirror")
 
 
+def sign_of(variant: str, output: str, outer: int, inner: int) -> int:
+    """What the output of the variant's Program of g is multiplied by; see above."""
+    return outer * inner ** _order(variant, output)
+
+
+def is_turned(name: str, role: str, inner: int) -> bool:
+    """Whether the input of the Program goes to that of g with its sign changed."""
+    return inner < 0 and role == "element" and not name.startswith(("g.", "h."))  # no parameter, no gradient
+
+
 def _copy(builder: Builder, operation: Operation, values: list[Value], turned: set[str]) -> Value:
     operands = tuple(values[operand] for operand in operation.operands)
     value = builder.emit(operation.name, operands, operation.type, operation.payload)
     return -value if operation.name == "input" and operation.payload in turned else value
-
-
-def _is_argument(name: str, role: str) -> bool:
-    """Whether the input is one of the activation's own, no parameter and no gradient."""
-    return role == "element" and not name.startswith(("g.", "h."))
 
 
 def _order(variant: str, output: str) -> int:
