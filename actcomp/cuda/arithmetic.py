@@ -76,7 +76,7 @@ class Graph:
 
     def opaque(self, operands: Iterable[Signed], chosen: Sequence[Signed] = ()) -> Signed:
         """What is made of the operands in a way that is not looked at. ``chosen``: one of these; if all are constants,
-        a compiler may know which."""
+        a compiler may know which; then the value has the sign of those that are not 0."""
         sources: dict[int, Signed] = {}
         for operand in operands:
             node = operand.node
@@ -84,9 +84,11 @@ class Graph:
                 node = node.operands[0].node
             own = node.operands if not node.op else (Signed(False, node),)
             sources.update((one.node.number, Signed(False, one.node)) for one in own if one.node.op != "const")
-        is_constant = chosen and all(one.node.op == "const" or one.node.detail == CONSTANT for one in chosen)
+        is_constant = bool(chosen) and all(one.node.op == "const" or one.node.detail == CONSTANT for one in chosen)
+        signs = {one.negative for one in chosen if one.node.bits or one.node.op != "const"}
         ordered = tuple(sources[number] for number in sorted(sources))
-        return Signed(False, self._node("", "", ordered, detail=CONSTANT if is_constant else ""))
+        node = self._node("", "", ordered, detail=CONSTANT if is_constant else "")
+        return Signed(is_constant and signs == {True}, node)
 
     def apply(self, op: str, type: str, operands: list[Signed], detail: str = "") -> Signed:
         """The value of an operation, op named as in a Program, in the form of this module."""

@@ -8,6 +8,7 @@ arithmetic.py for what counts as equal), and must round to nearest. What else is
 
 - ``min`` and ``max`` whose results only comparisons read: for ``a < c or b < c`` LLVM asks ``min(a, b) < c``, where
   NaN loses as it does in both comparisons; and those with a constant that the Program names (see Clamp);
+- ``add.rn.f32.f16`` and its like, which convert a float16 operand first: exactly;
 - float64 sums, and conversions to float64 before them, where the Program has a sum output: its tree of partial sums;
 - ``add`` and ``sub`` without ``.rn``: they round to nearest, but may be fused with a product that has no ``.rn``
   either; so those that read such a product, through selections and signs too, are foreign.
@@ -84,7 +85,7 @@ def check(function: Function, program: Program, copies: int | None = None) -> li
             continue
         found = [operation.index for operation in by_kind[kind] if matcher.agree_but_for_sign(node, operation.node)]
         seen.update(found)
-        if _is_of_a_sum(node, program):
+        if _is_of_a_sum(node, program) or (node.op == "cvt" and node.detail == "f16"):  # exact, done again at will
             continue
         counts[kind] += 1
         limit = None if copies is None else copies * len(by_kind[kind])
@@ -141,7 +142,8 @@ class Code:
         for instruction in self.function.instructions:
             if operation_of(instruction):
                 self._know(instruction)
-                for value in self._compute(instruction):
+                hidden = self._mixed(instruction)[:-1] if is_mixed(instruction) else ()
+                for value in (*hidden, *self._compute(instruction)):
                     yield instruction, value.node
 
     def value(self, name: str) -> tuple[Signed, ...]:
@@ -201,6 +203,11 @@ class Code:
         values = [value for name in _data(instruction) for value in self._values.get(name, (OPAQUE,))]
         return self.graph.opaque([*values, *loaded])
 
+    def _mixed(self, instruction: Instruction) -> list[Signed]:
+        """The operands of a sum in mixed precision: the last one is float32, the others are converted first."""
+        *halves, last = (self._operand(o, 1, 32)[0] for o in instruction.inputs)
+        return [*(self.graph.apply("cvt", "f32", [half], "f16") for half in halves), last]
+
     def _compute(self, instruction: Instruction) -> tuple[Signed, ...]:
         """What an instruction gives, if what it reads is known."""
         words, type = instruction.words, instruction.type
@@ -208,6 +215,9 @@ class Code:
         scalar = "f32" if type == "f32x2" else type
         width = 64 if type[-2:] == "64" or count == 2 else 16 if type[-2:] == "16" else 32
         operation = operation_of(instruction)
+        if is_mixed(instruction):
+            operands = self._mixed(instruction)
+            return (self.graph.apply(operation, "f32", operands),)
         if operation == "cvt":
             target, source = (word.removesuffix("x2") if word[0] == "f" else "i" for word in words[-2:])
             operands = [self._operand(o, 1, width)[0] for o in instruction.inputs]  # two for a packed result
@@ -238,11 +248,18 @@ def _data(instruction: Instruction) -> list[str]:
 def operation_of(instruction: Instruction) -> str:
     """The Program's name of what the instruction computes in floats ("cvt" of conversions); "" if it does not."""
     words = instruction.words
+    if is_mixed(instruction):
+        return OPERATIONS[words[0]]
     if words[0] == "cvt" and any(word[0] == "f" for word in words[-2:]):
         if words[-1] == words[-2]:
             return next((CONVERSIONS_TO_WHOLE[word] for word in words if word in CONVERSIONS_TO_WHOLE), "cvt")
         return "cvt"
     return OPERATIONS.get(words[0], "") if instruction.type in FLOAT_TYPES else ""
+
+
+def is_mixed(instruction: Instruction) -> bool:
+    """Whether it takes float16 operands into a float32 sum, as add.rn.f32.f16 does: the conversion is exact."""
+    return instruction.words[0] in ("add", "sub", "fma") and instruction.words[-2:] == ("f32", "f16")
 
 
 def number(text: str) -> int | None:

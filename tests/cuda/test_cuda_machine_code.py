@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 import actcomp as ac
-from actcomp.cuda import model, sass, toolchain
+from actcomp.cuda import model, ptx, ptx_check, sass, toolchain
 from actcomp.emit.cuda_target import cuda_target
 from actcomp.emit.entry import Form
 from actcomp.emit.interface import sum_outputs
-from actcomp.emit.nvptx import emit_cuda
+from actcomp.emit.nvptx import emit_cuda, entry_of
 from actcomp.program.program import Program
 from actcomp.runtime import cpu
 
@@ -132,12 +132,15 @@ SEED = "fixed" if os.environ.get("CI") else str(datetime.date.today())
 @needs_tools
 @pytest.mark.parametrize("case", sample(SEED, 20), ids=lambda case: " ".join(map(str, case)))
 def test_a_sample_of_the_rest_assembles(case: tuple[str, str, str, Form, tuple[int, int]]) -> None:
-    """Other types, forms, variants, machines: what is spilled is a few words and not on the loop's usual way; dense
-    kernels go by 16 bytes."""
+    """Other types, forms, variants, machines: what is spilled is a few words and not on the loop's usual way, dense
+    kernels go by 16 bytes, and the PTX computes what the Program names."""
     name, variant, dtype, form, capability = case
     program = program_of(name, variant, dtype, form)
     target = cuda_target(capability)
-    made = toolchain.assemble(cpu.assembly(emit_cuda({"k": program}, target, form), target), target.cpu)
+    text = cpu.assembly(emit_cuda({"k": program}, target, form), target)
+    copies = entry_of(program, "k", form).each + 1
+    assert [str(fault) for fault in ptx_check.check(ptx.read(text)["k"], program, copies)] == []
+    made = toolchain.assemble(text, target.cpu)
     function = sass.read(toolchain.disassemble(made.cubin))["k"]
     loop = sass.main_loop(function)
     assert loop is not None

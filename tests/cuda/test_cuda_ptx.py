@@ -47,6 +47,12 @@ def test_so_on_every_generation(capability: tuple[int, int]) -> None:
     assert faults_of(programs, capability=capability) == []
 
 
+def test_mixed_precision_is_known() -> None:
+    """From sm_100 on, LLVM adds float16 to float32 without converting it first."""
+    programs = {name: ac.compile(name).program("backward", "f16") for name in ("tanh", "tanhshrink", "glu")}
+    assert faults_of(programs, capability=(12, 0)) == []
+
+
 @pytest.mark.parametrize("form", [Form("strided", 2), Form("rows")])
 def test_so_in_every_form(form: Form) -> None:
     channels = ROWS if form.kind == "rows" else frozenset()
