@@ -128,7 +128,9 @@ def _doc(label: str, f: Activation) -> str:
     )
 
 
-def _head(f: Activation, name: str, source: str, errors: str, star: Adversary | None, refusal: str, dtype: str) -> str:
+def _head(
+    f: Activation, name: str, formula: str, source: str, errors: str, star: Adversary | None, refusal: str, dtype: str
+) -> str:
     """The module's docstring."""
     from . import image
     from .emit.gallery import wrapped
