@@ -211,7 +211,9 @@ def _numba_make(like: Array, shape: Shape, strides: Shape, dtype: str) -> Array:
         return _own_make(like, shape, strides, dtype)
     cuda = sys.modules["numba.cuda"]
     with cuda.gpus[like.device]:
-        fresh = cuda.device_array(shape, np.dtype(LONG_NAME[dtype]), strides)
+        # Numba's own work on the result goes by the stream that the array names.
+        stream = getattr(like.owner.value, "stream", 0)
+        fresh = cuda.device_array(shape, np.dtype(LONG_NAME[dtype]), strides, stream=stream)
     address = int(fresh.__cuda_array_interface__["data"][0] or 0)
     return Array(address, shape, strides, dtype, True, NUMBA, _Held(fresh, None, _named(like)), like.device)
 
@@ -273,8 +275,13 @@ def read_dlpack(value: Any, name: str) -> Array:
 
 def _jax_result(array: Array) -> Any:
     """JAX takes the memory over, and lets its own stream wait for ours."""
-    owner = array.owner.value
-    return sys.modules["jax"].dlpack.from_dlpack(owner) if isinstance(owner, CudaArray) else owner
+    owner, jax = array.owner.value, sys.modules["jax"]
+    if not isinstance(owner, CudaArray):
+        return owner
+    if array.dtype == "f64" and not jax.config.jax_enable_x64:  # else JAX would round to float32
+        with jax.enable_x64(True):
+            return jax.dlpack.from_dlpack(owner)
+    return jax.dlpack.from_dlpack(owner)
 
 
 def _jax_make(like: Array, shape: Shape, strides: Shape, dtype: str) -> Array:

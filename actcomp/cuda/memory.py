@@ -6,12 +6,15 @@ is held until the launch that reads them has ended (``hold``).
 
 from __future__ import annotations
 
+import atexit
 import collections
+import contextlib
 import ctypes
 import threading
 from math import prod
 from typing import Any
 
+from ..errors import DeviceError
 from ..runtime.arrays import ITEMSIZE, LONG_NAME
 from ..runtime.layout import Shape
 from . import devices, driver
@@ -32,7 +35,8 @@ class Memory:
 
     def __del__(self) -> None:
         if getattr(self, "address", 0):
-            with self._driver.current(self._device.context):
+            # In a forked process, and at the end of one, there is no device to give back to.
+            with contextlib.suppress(DeviceError), self._driver.current(self._device.context):
                 self._driver.free(self.address, self.stream, self._device.has_pools)
 
 
@@ -107,7 +111,7 @@ class CudaArray:
             "strides": self.strides,
             "typestr": f"<f{ITEMSIZE[self._dtype]}",
             "data": (self.address, False),
-            "stream": self.stream,
+            "stream": self.stream or 1,  # where 0 may not stand for the legacy default stream
         }
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -153,6 +157,14 @@ def _delete(address: int) -> None:
     _exported.pop(address, None)
 
 
+@atexit.register
+def _leave_behind() -> None:
+    """What consumers still hold when Python ends outlives it: its deleter could not be called any more."""
+    for kept in list(_exported.values()):
+        kept[0].deleter = None
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+
 @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 def _destroy(capsule: int) -> None:
     """A capsule that nobody consumed: a consumer would have renamed it."""
@@ -160,9 +172,7 @@ def _destroy(capsule: int) -> None:
         _exported.pop(_pointer_of(capsule, b"dltensor"), None)
 
 
-_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(
-    ("PyCapsule_IsValid", ctypes.pythonapi)
-)
+_is_valid = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p)(("PyCapsule_IsValid", ctypes.pythonapi))
 _pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )

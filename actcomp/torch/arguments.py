@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,7 +87,7 @@ class Call(NamedTuple):
         given = dict(zip(bound.names, self.tensors[bound.count :], strict=True))
         numbers = {**bound.function.parameters, **bound.numbers}
         return inputs, [
-            given[name] if name in given else torch.tensor(numbers[name], dtype=torch.float64, device=inputs[0].device)
+            given[name] if name in given else _scalar(numbers[name], torch.float64, inputs[0].device)
             for name in bound.function.parameters
         ]
 
@@ -191,11 +192,20 @@ def _tensor(value: Any, name: str, like: Tensor | None) -> Tensor:
     if isinstance(value, _TENSORS):
         return value
     if like is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return torch.tensor(value, dtype=like.dtype, device=like.device)
+        return _scalar(value, like.dtype, like.device)
     raise DTypeError(
         f"{name} is a {type(value).__name__}, no torch tensor",
         do=f"torch.as_tensor({name}), or actcomp.compile for arrays of other libraries",
     )
+
+
+def _scalar(value: float, dtype: Any, device: Any) -> Tensor:
+    """A 0-d tensor. On a device it is filled there: a copy from the host would wait, and no CUDA graph captures it."""
+    if device.type == "cuda":
+        if dtype is torch.float32 and abs(value) > torch.finfo(dtype).max:  # which torch.full refuses
+            value = math.copysign(math.inf, value)
+        return torch.full((), value, dtype=dtype, device=device)
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 def _number(value: Any, name: str) -> float:

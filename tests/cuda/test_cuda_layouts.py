@@ -93,3 +93,87 @@ def test_out_and_parameters_of_other_streams_are_waited_for_and_wait(fake_cuda):
     gradient = kernel.backward(x, x, **{name: value})[1]
     assert gradient.stream == 0x66
     assert order(fake_cuda.log)[-2:] == ["EventRecord 0x44", "StreamWaitEvent 0x66"]
+
+
+@pytest.fixture
+def shown_as_host(fake_cuda, monkeypatch):
+    """CudaArrays say by DLPack that they are memory of the host, which on the fake driver is true."""
+    from actcomp.cuda import memory
+
+    monkeypatch.setattr(memory, "_DLPACK_CUDA", 1)
+    return memory
+
+
+def test_what_a_capsule_hands_over_is_given_back(fake_cuda, shown_as_host):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    values, before = normal(3, 5), fake_cuda.library.fake_live_memory()
+    array = fake_cuda.array(values)
+    tensor = torch.from_dlpack(array)
+    del array
+    np.testing.assert_array_equal(tensor.numpy(), values)
+    assert fake_cuda.library.fake_live_memory() == before + 1
+    del tensor
+    assert fake_cuda.library.fake_live_memory() == before and not shown_as_host._exported
+
+
+def test_what_outlives_python_is_not_given_back_by_it(fake_cuda, shown_as_host):
+    """A deleter of ctypes would be called when there is no interpreter any more."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    before = fake_cuda.library.fake_live_memory()
+    tensor = torch.from_dlpack(fake_cuda.array(normal(4)))
+    shown_as_host._leave_behind()
+    del tensor
+    assert fake_cuda.library.fake_live_memory() == before + 1
+    (address,) = shown_as_host._exported
+    shown_as_host._delete(address)
+
+
+def test_jax_takes_float64_as_it_is(fake_cuda, shown_as_host):
+    jax = pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
+    from actcomp.cuda import arrays
+    from actcomp.runtime.arrays import Array
+
+    assert not jax.config.jax_enable_x64
+    values = RANDOM.standard_normal(64)
+    owner = fake_cuda.array(values, "f64")
+    result = Array(owner.address, (64,), (8,), "f64", True, arrays.JAX_CUDA, arrays._Held(owner, None), 0)
+    taken = arrays._jax_result(result)
+    assert taken.dtype == np.float64
+    np.testing.assert_array_equal(np.asarray(taken), values)
+
+
+@pytest.mark.parametrize("status", [3, 4, 201, 709])
+def test_nothing_is_given_back_to_a_driver_that_is_gone(fake_cuda, monkeypatch, status):
+    import sys
+
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    array = fake_cuda.array(normal(4))
+    fake_cuda.fail("cuCtxPushCurrent_v2", status)
+    del array
+    assert not unraisable
+
+
+def test_the_interface_names_the_legacy_stream_by_its_number(fake_cuda):
+    array = fake_cuda.array(normal(4), stream=0)
+    assert array.__cuda_array_interface__["stream"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(0.1, "bfloat16"), (1e300, "float32"), (-1e300, "float16"), (3, "float64")]
+)
+def test_numbers_beside_torch_tensors_are_filled_in_on_the_device(monkeypatch, value, dtype):
+    """A copy from the host waits for the device, and a graph that is being captured refuses it."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    from actcomp.torch.arguments import _scalar
+
+    devices, full, element = [], torch.full, getattr(torch, dtype)
+
+    def on_the_host(size, value, dtype, device):
+        devices.append(str(device))
+        return full(size, value, dtype=dtype)
+
+    monkeypatch.setattr(torch, "full", on_the_host)
+    made = _scalar(value, element, torch.device("cuda", 0))
+    assert devices == ["cuda:0"]
+    assert torch.equal(made, torch.tensor(value, dtype=element))
