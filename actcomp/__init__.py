@@ -37,6 +37,7 @@ _PUBLIC = {
     "activation": "activation",
     "Activation": "activation",
     "Parameter": "activation",
+    "gallery_module": "gallery",
     "Kernel": "kernel",
     "compile_pair": "api",
     "AlternatingKernel": "pair",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from .errors import UnboundedImage as UnboundedImage
     from .errors import UndecidedImage as UndecidedImage
     from .errors import UnsupportedExpression as UnsupportedExpression
+    from .gallery import gallery_module as gallery_module
     from .kernel import Kernel as Kernel
     from .language import ALIASES as ALIASES
     from .language import FUNCTIONS as FUNCTIONS

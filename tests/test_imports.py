@@ -87,6 +87,7 @@ LAYERS = {
         deferred=("activation", "calculus", "verify", "catalog"),
         guests=("sympy",),
     ),
+    "gallery": Layer(("", "errors"), deferred=("activation", "catalog", "emit", "program")),
     # beside the flow
     "verify": Layer(
         ("errors", "functions", "calculus", "program", "activation"),

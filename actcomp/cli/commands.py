@@ -12,7 +12,7 @@ DTYPES = ("f32", "f64", "f16", "bf16")
 
 @dataclass(frozen=True)
 class Option:
-    """``--name``; a flag where the type is bool, given any number of times where ``many``."""
+    """``--name``, and ``-short``; a flag where the type is bool, given any number of times where ``many``."""
 
     name: str
     help: str
@@ -20,10 +20,15 @@ class Option:
     default: Any = None
     choices: tuple[str, ...] = ()
     many: bool = False
+    short: str = ""
 
     @property
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return (self.flag, f"-{self.short}") if self.short else (self.flag,)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,18 @@ COMMANDS = (
             _DTYPE,
             _JSON,
         ),
+    ),
+    Command(
+        "gallery",
+        "Write readable Numba CUDA modules that stand by themselves: of one activation, or of the catalog to kernels/.",
+        "gallery",
+        (
+            Option("name", "The module's name; default: that of the activation."),
+            _PARAM,
+            Option("dtype", "f32: for float32, float16 and bfloat16.", default="f32", choices=("f32", "f64")),
+            Option("output", "The folder; default: this one, for the catalog kernels.", short="o"),
+        ),
+        needs_expression=False,
     ),
     Command(
         "verify",

@@ -39,7 +39,7 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
         parser.add_argument(option.flag, dest=option.name, help=option.help, action="append", default=[])
     else:
         parser.add_argument(
-            option.flag,
+            *option.flags,
             dest=option.name,
             help=option.help + (f" Default: {option.default}." if option.default is not None else ""),
             type=option.type,

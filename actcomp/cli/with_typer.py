@@ -69,7 +69,7 @@ def _parameter(option: Option) -> inspect.Parameter:
         kind, default = list[str], []
     elif default is None:
         kind = option.type | None
-    return _keyword(option.name, kind, typer.Option(default, option.flag, help=option.help))
+    return _keyword(option.name, kind, typer.Option(default, *option.flags, help=option.help))
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
