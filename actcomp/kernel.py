@@ -306,11 +306,13 @@ class Kernel:
         recipe = None if key is None else self._recipes.get(key)
         if recipe is None:
             return None
-        defaults = self.parameters
-        if any(name not in defaults or not is_weak(value) for name, value in parameters.items()):
-            return None
-        values = {**defaults, **parameters}
-        uniforms = [float(values[name[2:]]) for name in recipe.native.uniforms]
+        uniforms: list[float] = []
+        if parameters or recipe.native.uniforms:
+            defaults = self.parameters
+            if any(name not in defaults or not is_weak(value) for name, value in parameters.items()):
+                return None
+            values = {**defaults, **parameters}
+            uniforms = [float(values[name[2:]]) for name in recipe.native.uniforms]
         if out is None:
             return recipe.run(arrays, uniforms)
         return ([out], {}) if recipe.run_into(arrays, out, uniforms) else None

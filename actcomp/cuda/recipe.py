@@ -30,6 +30,7 @@ class CudaRecipe:
         self.outputs = [(a.shape, a.owner.stride(), a.owner.dtype, a.owner.device) for a in outputs.values()]
         operands = [(outputs if operand.is_output else inputs)[operand.name] for operand in native.operands]
         self.shape, self.strides, self.offsets = plan_of(operands, shape, False)
+        self.moved = any(self.offsets)
         self.device = operands[0].device
         self.lies = [(a.shape, a.strides, a.itemsize) for a in operands]
         self.extents = [extent(*lie) for lie in self.lies]
@@ -57,7 +58,7 @@ class CudaRecipe:
             return False
         if 0 in starts or (apart and not self._are_apart(starts)):
             return False
-        addresses = [start + offset for start, offset in zip(starts, self.offsets, strict=True)]
+        addresses = [start + offset for start, offset in zip(starts, self.offsets, strict=True)] if self.moved else starts
         self.native.run(self.device, torch_stream(self.device), addresses, self.shape, self.strides, uniforms)
         return True
 

@@ -26,15 +26,16 @@ def key_of(variant: str, arrays: Sequence[Any]) -> Hashable:
     """What a recipe depends on; None if the arrays are not all NumPy's own, or all torch's with plain memory."""
     key: list[Hashable] = [variant]
     for array in arrays:
-        if type(array) is np.ndarray:
+        kind = type(array)
+        if kind is np.ndarray:
             key += (array.dtype, array.shape, array.strides)
-        elif (torch := sys.modules.get("torch")) and type(array) in (torch.Tensor, torch.nn.Parameter):
-            if array.layout is not torch.strided or array.is_nested or array.is_neg():
-                return None
+        elif (torch := sys.modules.get("torch")) and (kind is torch.Tensor or kind is torch.nn.Parameter):
             if not array.is_cpu:
                 if not array.is_cuda:
                     return None
                 key.append(array.get_device())
+            if array.layout is not torch.strided or array.is_nested or array.is_neg():
+                return None
             key += (array.dtype, array.shape, array.stride())
         else:
             return None
