@@ -58,8 +58,9 @@ class CudaRecipe:
             return False
         if 0 in starts or (apart and not self._are_apart(starts)):
             return False
-        addresses = [start + offset for start, offset in zip(starts, self.offsets, strict=True)] if self.moved else starts
-        self.native.run(self.device, torch_stream(self.device), addresses, self.shape, self.strides, uniforms)
+        if self.moved:
+            starts = [start + offset for start, offset in zip(starts, self.offsets, strict=True)]
+        self.native.run(self.device, torch_stream(self.device), starts, self.shape, self.strides, uniforms)
         return True
 
     def _are_apart(self, starts: Sequence[int]) -> bool:
