@@ -261,6 +261,9 @@ def read_dlpack(value: Any, name: str) -> Array:
     """An array of a CUDA device that offers ``__dlpack__``; a capsule that is asked for is made ready on the stream.
 
     Raises DTypeError (element type), DeviceError (deleted, or of no device that there is)."""
+    if isinstance(value, CudaArray):  # stays on its stream
+        held = _Held(value, None, value.stream)
+        return Array(value.address, value.shape, value.strides, value._dtype, True, ANY, held, value.device)
     if hasattr(type(value), "__cuda_array_interface__") and _kind_of(type(value)) is CUPY:
         return read_interface(value, name)
     devices.device(int(value.__dlpack_device__()[1]))  # no driver, no such device: known before memory is asked for

@@ -177,3 +177,16 @@ def test_numbers_beside_torch_tensors_are_filled_in_on_the_device(monkeypatch, v
     made = _scalar(value, element, torch.device("cuda", 0))
     assert devices == ["cuda:0"]
     assert torch.equal(made, torch.tensor(value, dtype=element))
+
+
+def test_own_arrays_stay_on_their_stream(fake_cuda):
+    """A graph that is captured there would break off if another stream waited."""
+    kernel, x = ac.compile("silu"), normal(50)
+    wanted = kernel(kernel(x))
+    first = kernel(view(fake_cuda.array(x), (50,), (4,), stream=0x44))
+    fake_cuda.clear_log()
+    second = kernel(first)
+    assert first.stream == second.stream == 0x44
+    assert not any("StreamWaitEvent" in line for line in fake_cuda.log)
+    assert order(fake_cuda.log)[0] == "Launch 0x44"
+    np.testing.assert_array_equal(fake_cuda.values(second), wanted)
