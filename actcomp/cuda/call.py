@@ -13,12 +13,13 @@ from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 from ..emit.entry import CHUNK_ROWS
+from ..errors import ShapeError
 from ..program.builder import Builder
 from ..program.interpreter import SUM_RUN
 from ..program.storage import COMPUTE_TYPE, STORAGE_TYPE, bfloat16_to_float32
 from ..runtime import layout
 from ..runtime.arrays import ITEMSIZE, Array
-from ..runtime.launch import fresh, plan_of
+from ..runtime.launch import fresh, plan_of, shares_memory
 from ..runtime.layout import Shape, contiguous_strides
 from . import memory, reduce
 from .arrays import TORCH_CUDA
@@ -176,6 +177,7 @@ class CudaCall:
 
     def _launch(self, outputs: Mapping[str, Array], partials: Sequence[int]) -> None:
         native, stream, device = self.native, self.stream, self.first.device
+        self._keep_apart(outputs)
         channels = {f"p.{n}": self._as_computed(s.channels) for n, s in self.settings.items() if s.channels is not None}
         scalars = {f"p.{n}": self._as_computed(s.scalar) for n, s in self.settings.items() if s.scalar is not None}
         every = {**self.operands, **channels, **outputs}
@@ -203,6 +205,13 @@ class CudaCall:
             memory.follow(_stream_of(array), stream, device)
             if array.kind.written is not None:
                 array.kind.written(array)
+
+    def _keep_apart(self, outputs: Mapping[str, Array]) -> None:
+        """Some threads read parameters when others have written: out= may not lie on one, as it may on an input."""
+        for name, setting in self.settings.items():
+            for array in outputs.values():
+                if setting.given is not None and shares_memory(array, setting.given):
+                    raise ShapeError(f"out overlaps the parameter {name}", do=f"pass a copy of {name}")
 
 
 def _stream_of(array: Array) -> int:

@@ -190,3 +190,15 @@ def test_own_arrays_stay_on_their_stream(fake_cuda):
     assert not any("StreamWaitEvent" in line for line in fake_cuda.log)
     assert order(fake_cuda.log)[0] == "Launch 0x44"
     np.testing.assert_array_equal(fake_cuda.values(second), wanted)
+
+
+def test_out_may_not_lie_on_a_parameter(fake_cuda):
+    x = fake_cuda.array(normal(4, 4))
+    with pytest.raises(ac.ShapeError, match="out overlaps the parameter b") as raised:
+        bias()(x, b=view(x, (4,), (4,)), out=x)
+    assert raised.value.do == "pass a copy of b"
+    kernel = ac.compile("swish")
+    (name,) = kernel.parameters
+    with pytest.raises(ac.ShapeError, match=f"out overlaps the parameter {name}"):
+        kernel.backward(x, x, out=x, **{name: view(x, (), (), 12)})
+    assert not fake_cuda.launches()
