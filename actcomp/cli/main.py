@@ -30,9 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unlike_an_option(argument: str) -> str:
-    """There are no short options but -h: ``-x*sigmoid(x)`` is a formula, which a blank in front keeps both parsers from
-    taking apart."""
-    is_option = argument.startswith("--") or argument in ("-h", "-")
+    """There are no short options but -h and -o: ``-x*sigmoid(x)`` is a formula, which a blank in front keeps both
+    parsers from taking apart."""
+    is_option = argument.startswith("--") or argument in ("-h", "-o", "-")
     return f" {argument}" if argument.startswith("-") and not is_option else argument
 
 
