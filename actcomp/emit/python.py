@@ -67,8 +67,9 @@ def host_source(programs: Mapping[str, Program]) -> str:
 def products_before_sums(program: Program) -> set[int]:
     """The products that some sum adds, as they are or after signs and choices: where a compiler could fuse the two.
 
-    A product by 2 is a sum too: NVVM makes ``p + p`` of ``2*p``, and an fma of that."""
-    through = {"neg", "abs", "select", "rare", "min", "max", "convert"}
+    A product by 2 is a sum too: NVVM makes ``p + p`` of ``2*p``, and an fma of that. A quotient by a power of two is a
+    product: NVVM makes one of it."""
+    through = {"neg", "abs", "select", "rare", "min", "max", "convert", "bitcast", "xor", "and"}
     added = {output.value for output in program.outputs if output.reduction == "sum"}
     for index in range(len(program) - 1, -1, -1):
         operation = program.operations[index]
@@ -78,7 +79,20 @@ def products_before_sums(program: Program) -> set[int]:
             added.update(operation.operands)
         elif operation.name == "fma" and index in added:
             added.add(operation.operands[2])
-    return {index for index in added if program.operations[index].name == "mul"}
+    return {i for i in added if program.operations[i].name == "mul" or exact_inverse(program, program.operations[i])}
+
+
+def exact_inverse(program: Program, operation: Operation) -> int:
+    """The bits of 1/d where the operation divides by a constant d, a power of two with a normal inverse; else 0."""
+    divisor = program.operations[operation.operands[-1]] if operation.name == "div" else operation
+    if divisor.name != "const" or divisor.type not in ("f32", "f64"):
+        return 0
+    width, fraction = WIDTH_BITS[divisor.type], 23 if divisor.type == "f32" else 52
+    sign = divisor.payload & (1 << (width - 1))
+    bits = divisor.payload ^ sign
+    inverse = 2 * ((1 << (width - 2)) - (1 << fraction)) - bits  # twice the bits of 1.0, less these
+    is_exact = not bits & ((1 << fraction) - 1) and bits >> fraction and inverse >> fraction > 0
+    return sign | inverse if is_exact else 0
 
 
 def _doubles(program: Program, operation: Operation) -> bool:
@@ -232,6 +246,8 @@ class _Body:
             return self._table(operands[0], operation.payload, type)
         if name == "bitcast" and {types[0], type} == {"i16", "f16"}:
             return operands[0]
+        if name == "div" and value in self.rounded:
+            name, operands[1] = "mul", constant(exact_inverse(self.program, operation), type)
         if name == "mul" and value in self.rounded:
             name = "mul_rn"
         if name == "rare":

@@ -323,3 +323,29 @@ def test_ptx_of_double_backward_names_nothing_foreign(name: str) -> None:
     ptx = compiled(programs, Form("dense"))
     assert not check_module(ptx, programs)
     assert ".ftz" not in ptx and ".approx" not in ptx and ".local" not in ptx
+
+
+def test_quotients_by_powers_of_two_and_bits_of_products_are_not_fused() -> None:
+    """NVVM makes products of such quotients, and takes a float that went through an integer for the float."""
+    builder = Builder("sums")
+    x, y = builder.input("x", "f32"), builder.input("y", "f32")
+    product = x * y
+    builder.output("a", x / 2.0 + y)
+    builder.output("b", x / -4.0 - y)
+    builder.output("c", x / 3.0 + y)
+    builder.output("d", product.bits().as_float() + y)
+    builder.output("e", (product.bits() ^ -(1 << 31)).as_float() + x)
+    builder.output("f", x / 2.0**127 + y)  # whose inverse is not normal: left as it is
+    programs = {"k": builder.build()}
+    ptx = compiled(programs, Form("dense"))
+    assert not check_module(ptx, programs)
+    assert len(re.findall(r"\bmul\.rn\.f32", ptx)) == 3
+    arrays = {
+        "x": np.array([1e-45, 3e-45, 5.0, -1e-38], np.float32),
+        "y": np.array([1e-45, 1e-38, 2.0, 7.0], np.float32),
+    }
+    scope: dict[str, Any] = {}
+    exec(host_source(programs), scope)
+    found, wanted = under_njit(programs["k"], scope["k"], list(arrays.values())), interpret(programs["k"], arrays)
+    for output, values in zip(programs["k"].outputs, found, strict=True):
+        assert_same(values, wanted[output.name], "f32", output.name)
