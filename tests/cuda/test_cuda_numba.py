@@ -154,6 +154,28 @@ def test_scalar_functions_have_the_bits_of_the_cpu_kernel(host: Any, name: str, 
         assert_same(values, wanted[output.name], dtype, f"{name} {variant} {dtype} {output.name}")
 
 
+@pytest.mark.parametrize(
+    ("name", "variant", "dtype"),
+    [("silu", "forward", "f64"), ("snake", "backward", "f64"), ("tanh", "double_backward", "f32")],
+)
+def test_so_in_float64_and_second_derivatives(name: str, variant: str, dtype: str) -> None:
+    kernel = ac.compile(name)
+    channels = frozenset(kernel.parameters)
+    program, random = kernel.program(variant, dtype, channels), np.random.default_rng(2)
+    width, count = (8, 100_000) if dtype == "f64" else (4, 300_000)
+    arrays = {}
+    for entry in program.inputs:
+        any_bits = random.integers(0, 1 << 64, count, dtype=np.uint64) >> np.uint64(64 - 8 * width)
+        near = (random.normal(size=count) * 8).astype(f"f{width}")
+        arrays[entry.name] = np.where(random.random(count) < 0.5, any_bits.astype(f"u{width}").view(f"f{width}"), near)
+    scope: dict[str, Any] = {}
+    exec(host_source({"f": program}), scope)
+    wanted = on_cpu(kernel.native(variant, dtype, channels), program, arrays)
+    found = under_njit(program, scope["f"], list(arrays.values()))
+    for output, values in zip(program.outputs, found, strict=True):
+        assert_same(values, wanted[output.name], dtype, f"{name} {variant} {dtype} {output.name}")
+
+
 def test_the_comparison_notices_another_constant(host: Any) -> None:
     native, program, _ = host("silu", "forward", "f32")
     source = host_source({"silu": program})
