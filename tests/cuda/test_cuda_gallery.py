@@ -47,7 +47,7 @@ def some(random: np.random.Generator, dtype: np.dtype[Any], specials: bool = Tru
 
 
 def cases_of(module: str, pair: Any, dtype: str, random: np.random.Generator) -> dict[str, tuple[list[Any], list[Any]]]:
-    """Operation -> arrays, wanted results."""
+    """Operation -> arrays, wanted results. Of 16 bits, which only read and write in other ways, the first two."""
     even, odd = (pair.even, pair.odd) if isinstance(pair, ac.AlternatingKernel) else (pair, None)
     k, numbers = len(even.inputs), TYPES[dtype]
     finite = bool(even.parameters)  # the sums are then compared too
@@ -63,14 +63,15 @@ def cases_of(module: str, pair: Any, dtype: str, random: np.random.Generator) ->
     cases = {
         "forward": (inputs, listed(even(*inputs))),
         "backward": (with_dy, listed(even.backward(*with_dy))),
-        "second": (arrays, listed(even.double_backward(*arrays))),
     }
+    if dtype != "float32":
+        return cases
+    cases["second"] = arrays, listed(even.double_backward(*arrays))
     if odd is not None:
         cases["adversary"] = inputs, listed(odd(*inputs))
         cases["adversary_backward"] = with_dy, listed(odd.backward(*with_dy))
-        if dtype == "float32":
-            cases["pair_even"], cases["pair_odd"] = cases["forward"], cases["adversary"]
-            cases["pair_backward_odd"] = cases["adversary_backward"]
+        cases["pair_even"], cases["pair_odd"] = cases["forward"], cases["adversary"]
+        cases["pair_backward_odd"] = cases["adversary_backward"]
     return cases
 
 
@@ -138,7 +139,7 @@ def _pair(f: Any) -> Any:
 @pytest.mark.parametrize("module", [*ac.CATALOG, "own"])
 def test_a_module_by_itself_has_the_bits_of_the_cpu_kernel(outcome: dict[str, str], module: str) -> None:
     own = {name: fault for name, fault in outcome.items() if name.partition("/")[0] == module}
-    assert len(own) >= 9
+    assert len(own) >= 7
     assert not {name: fault for name, fault in own.items() if fault}
 
 
