@@ -12,7 +12,7 @@ import actcomp as ac
 
 from .arguments import read_activation
 from .describe import hull, image_of
-from .screen import Steps, progress
+from .screen import Steps, print_json, progress
 
 FOLDER = "kernels"
 PAGE = "README.md"
@@ -58,22 +58,22 @@ of rare inputs under `if is_rare`; kernels around them, made for each element ty
 """
 
 
-def run(*, expression: str | None, name: str | None, param: Sequence[str], dtype: str, output: str | None) -> int:
+def run(
+    *, expression: str | None, name: str | None, param: Sequence[str], dtype: str, output: str | None, json: bool
+) -> int:
     if expression is None:
         if name is not None or param or dtype != "f32":
             raise ac.ArgumentError(
                 "--name, --param and --dtype are of one module", do='write gallery "x*sigmoid(x)" --name foo'
             )
-        return _write_catalog(_folder(FOLDER if output is None else output))
+        return _write_catalog(_folder(FOLDER if output is None else output), json)
     folder = _folder("." if output is None else output)
     given = read_activation(expression, param)
     text = ac.gallery_module(given, name, dtype=dtype)
     path = folder / f"{given.name if name is None else name}.py"
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise ac.ArgumentError(f"{path} is there, and would be lost", do="give another --name or --output, or move it")
-    _write({path: text})
-    print(f"{path}: {len(text.splitlines())} lines")
-    return 0
+    return _write({path: text}, f"{path}: {len(text.splitlines())} lines", json)
 
 
 def _folder(text: str) -> Path:
@@ -83,23 +83,27 @@ def _folder(text: str) -> Path:
     return folder
 
 
-def _write_catalog(folder: Path) -> int:
+def _write_catalog(folder: Path, as_json: bool) -> int:
     """All modules and their page; none of them before all are made. Modules that no row has any more are removed."""
     with progress(len(ac.CATALOG), timed=False) as step:
         texts = gallery_texts(step)
     for old in folder.glob("*.py"):
         if old.name not in texts and "Made by python -m actcomp gallery." in old.read_text(encoding="utf-8"):
             old.unlink()
-    _write({folder / name: text for name, text in texts.items()})
-    print(f"{folder}: {len(texts) - 1} modules and {PAGE}")
-    return 0
+    paths = {folder / name: text for name, text in texts.items()}
+    return _write(paths, f"{folder}: {len(texts) - 1} modules and {PAGE}", as_json)
 
 
-def _write(texts: Mapping[Path, str]) -> None:
+def _write(texts: Mapping[Path, str], said: str, as_json: bool) -> int:
     for path, text in texts.items():
         part = path.with_name(f".{path.name}.part")
         part.write_text(text, encoding="utf-8")
         os.replace(part, path)
+    if as_json:
+        print_json({"written": [str(path) for path in texts]})
+    else:
+        print(said)
+    return 0
 
 
 def gallery_texts(step: Steps = lambda name: None) -> dict[str, str]:
