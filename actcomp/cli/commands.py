@@ -136,6 +136,7 @@ COMMANDS = (
             _PARAM,
             Option("dtype", "f32: for float32, float16 and bfloat16.", default="f32", choices=("f32", "f64")),
             Option("output", "The folder; default: this one, for the catalog kernels.", short="o"),
+            _JSON,
         ),
         needs_expression=False,
     ),
