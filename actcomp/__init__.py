@@ -38,6 +38,7 @@ _PUBLIC = {
     "Activation": "activation",
     "Parameter": "activation",
     "gallery_module": "gallery",
+    "export": "exporting",
     "Kernel": "kernel",
     "compile_pair": "api",
     "AlternatingKernel": "pair",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from .errors import UnboundedImage as UnboundedImage
     from .errors import UndecidedImage as UndecidedImage
     from .errors import UnsupportedExpression as UnsupportedExpression
+    from .exporting import export as export
     from .gallery import gallery_module as gallery_module
     from .kernel import Kernel as Kernel
     from .language import ALIASES as ALIASES

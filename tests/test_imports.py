@@ -87,6 +87,7 @@ LAYERS = {
         deferred=("activation", "calculus", "verify", "catalog"),
         guests=("sympy",),
     ),
+    "exporting": Layer(("", "errors"), deferred=("activation", "program", "emit", "runtime", "cuda")),
     "gallery": Layer(("", "errors"), deferred=("activation", "catalog", "emit", "program")),
     # beside the flow
     "verify": Layer(

@@ -141,6 +141,21 @@ COMMANDS = (
         needs_expression=False,
     ),
     Command(
+        "export",
+        "Write an activation's kernels to files for other programs: PTX, cubin, Numba source, C, an object file.",
+        "export",
+        (
+            Option("to", "What to write.", default="c", choices=("ptx", "cubin", "numba", "c", "object")),
+            Option("output", "The file; what belongs to it goes beside it.", short="o"),
+            Option("arch", "sm_80, sm_90 ... for ptx and cubin; x86-64-v3 ... for object."),
+            Option("name", "What functions' names begin with; default: the activation's name."),
+            _PARAM,
+            Option("dtype", "Element types, with commas: f64, f32, f16, bf16.", default="f32"),
+            Option("variant", "forward, derivative, backward, double_backward.", default="forward,backward"),
+            Option("adversary", "A rule: the adversary's functions as well."),
+        ),
+    ),
+    Command(
         "verify",
         "Prove the kernels of an activation against ball arithmetic; exit status 1 where a check fails.",
         "verify",

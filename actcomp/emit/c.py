@@ -1,8 +1,8 @@
 """Values of a Program as C99: one statement an operation, on scalars.
 
-bool is ``int`` 0 or 1, integers are unsigned and wrap, f16 and bfloat16 are ``uint16_t``. Nothing here decides numerics:
-fma is that of math.h, which rounds once, no operation is left to a compiler's choice (see c_support.GUARD), and
-constants are hexadecimal or bits. f16 is computed in f32 with one rounding, as llvm.py does.
+bool is ``int`` 0 or 1, integers are unsigned and wrap, f16 and bfloat16 are ``uint16_t``. Nothing here decides
+numerics: fma is that of math.h, which rounds once, no operation is left to a compiler's choice (see c_support.GUARD),
+and constants are hexadecimal or bits. f16 is computed in f32 with one rounding, as llvm.py does.
 """
 
 from __future__ import annotations
