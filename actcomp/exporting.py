@@ -114,7 +114,7 @@ def _cuda(
     programs: Mapping[str, Program], docs: Mapping[str, str], main: str, stem: str, to: str, arch: str | None
 ) -> dict[str, bytes]:
     from .emit.cuda_target import cuda_target
-    from .emit.entry import Form
+    from .emit.entry import THREADS, Form
     from .emit.nvptx import emit_cuda, entry_of
     from .runtime import cpu
 
@@ -125,10 +125,11 @@ def _cuda(
         from .cuda import toolchain
 
         content = toolchain.ptxas(ptx, target.cpu)
+    kernels: dict[str, Any] = {}
     layout = {
         "actcomp": __version__,
         "arch": target.cpu,
-        "threads_per_block": None,
+        "threads_per_block": THREADS,
         "blocks": "any number computes the right thing; count / (threads_per_block * each) cover it, 8 a "
         "multiprocessor are enough",
         "arguments": {
@@ -138,16 +139,15 @@ def _cuda(
             "partials": "address of one float64 for each 4096 elements, whose sum in order is sums[index]",
             "count": "number of elements",
         },
-        "kernels": {},
+        "kernels": kernels,
     }
     for name, program in programs.items():
         entry = entry_of(program, name, form)
-        layout["threads_per_block"] = entry.threads
         inputs = [i for i in program.inputs if i.role == "element"]
         outputs = [o for o in program.outputs if o.reduction == "element"]
         operands = [{"name": i.name, "type": i.type, "access": "read"} for i in inputs]
         operands += [{"name": o.name, "type": program.type_of(o.value), "access": "write"} for o in outputs]
-        layout["kernels"][name] = {
+        kernels[name] = {
             "formula": docs[name],
             "each": entry.each,
             "arguments": [{"role": a.role, "type": a.type, "index": a.index} for a in entry.arguments],
