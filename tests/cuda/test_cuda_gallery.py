@@ -49,7 +49,7 @@ def some(random: np.random.Generator, dtype: np.dtype[Any], specials: bool = Tru
 def cases_of(module: str, pair: Any, dtype: str, random: np.random.Generator) -> dict[str, tuple[list[Any], list[Any]]]:
     """Operation -> arrays, wanted results. Of 16 bits, which only read and write in other ways, the first two."""
     even, odd = (pair.even, pair.odd) if isinstance(pair, ac.AlternatingKernel) else (pair, None)
-    k, numbers = len(even.inputs), TYPES[dtype]
+    k, numbers = len(even.inputs), TYPES.get(dtype, np.dtype(dtype))
     finite = bool(even.parameters)  # the sums are then compared too
     arrays = [some(random, numbers, not finite or index < 0) for index in range(2 * k + 1)]
     if finite:
@@ -64,7 +64,7 @@ def cases_of(module: str, pair: Any, dtype: str, random: np.random.Generator) ->
         "forward": (inputs, listed(even(*inputs))),
         "backward": (with_dy, listed(even.backward(*with_dy))),
     }
-    if dtype != "float32":
+    if numbers.itemsize == 2:
         return cases
     cases["second"] = arrays, listed(even.double_backward(*arrays))
     if odd is not None:
@@ -96,9 +96,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("gallery")
     for path in KERNELS.glob("*.py"):
         (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    assert main(["gallery", OWN, "--param", "beta=0.75", "--name", "own", "-o", str(folder)]) == 0
+    for options in (["--name", "own"], ["--name", "own64", "--dtype", "f64"]):
+        assert main(["gallery", OWN, "--param", "beta=0.75", "-o", str(folder), *options]) == 0
     pairs: dict[str, Any] = {name: _pair(name) for name in ac.CATALOG}
-    pairs["own"] = _pair(ac.activation(OWN, parameters={"beta": 0.75}))
+    pairs["own"] = pairs["own64"] = _pair(ac.activation(OWN, parameters={"beta": 0.75}))
     random = np.random.default_rng(5)
     given: dict[str, Any] = {}
     wanted: dict[str, Any] = {}
@@ -110,7 +111,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
     with np.errstate(all="ignore"):
         for module, pair in pairs.items():
-            for dtype in TYPES:
+            for dtype in ["float64"] if module == "own64" else TYPES:
                 for operation, (arrays, results) in cases_of(module, pair, dtype, random).items():
                     add(f"{module}/{operation}/{dtype}", arrays, results)
         # no elements; a parameter that lies on the device; more than one run of elements to add up
@@ -136,7 +137,7 @@ def _pair(f: Any) -> Any:
         return ac.compile(f)
 
 
-@pytest.mark.parametrize("module", [*ac.CATALOG, "own"])
+@pytest.mark.parametrize("module", [*ac.CATALOG, "own", "own64"])
 def test_a_module_by_itself_has_the_bits_of_the_cpu_kernel(outcome: dict[str, str], module: str) -> None:
     own = {name: fault for name, fault in outcome.items() if name.partition("/")[0] == module}
     assert len(own) >= 7
@@ -206,5 +207,6 @@ def test_names_and_types_of_the_api() -> None:
         ac.gallery_module("silu", dtype="f16")
     with pytest.raises(ac.ArgumentError, match="no name of a module"):
         ac.gallery_module("x + sin(x)")
+    compile(ac.gallery_module("i*count - sigmoid(read)", "named"), "named.py", "exec")
     text = ac.gallery_module("x**3", "cube", source="a book")  # no adversary: the slope is unbounded
     assert "Source: a book." in text and "def pair" not in text and "Adversary: none by the rule reflect" in text
