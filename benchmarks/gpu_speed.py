@@ -70,8 +70,6 @@ def buffers(device: Any, elements: int, dtype: str) -> Buffers | None:
 
 def measure(device: Any, options: Any, end: float, missing: Missing) -> dict[str, Any]:
     """A row for each case, element type and size; what memory or time did not allow is named."""
-    import torch
-
     rows: list[dict[str, Any]] = []
     left: list[str] = []
     begun = time.time()
@@ -97,7 +95,6 @@ def measure(device: Any, options: Any, end: float, missing: Missing) -> dict[str
                 except FAULTS as fault:
                     missing.note(name, fault)
                     left.append(f"{name}: {type(fault).__name__}")
-        torch._dynamo.reset()
     return {"rows": rows, "left_out": left, "rotation": f"up to {MOST_SETS} sets of buffers, 4 times the L2"}
 
 

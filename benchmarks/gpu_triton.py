@@ -16,7 +16,7 @@ CONFIGS = ((1024, 4), (2048, 8), (4096, 8), (8192, 16))
 
 
 @triton.jit
-def silu_forward(x_ptr, y_ptr, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def silu_forward(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     x = tl.load(x_ptr + at, mask=inside).to(tl.float32)
@@ -25,7 +25,7 @@ def silu_forward(x_ptr, y_ptr, n, BLOCK: tl.constexpr):  # type: ignore[no-untyp
 
 
 @triton.jit
-def silu_backward(x_ptr, dy_ptr, dx_ptr, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def silu_backward(x_ptr, dy_ptr, dx_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     x = tl.load(x_ptr + at, mask=inside).to(tl.float32)
@@ -36,7 +36,7 @@ def silu_backward(x_ptr, dy_ptr, dx_ptr, n, BLOCK: tl.constexpr):  # type: ignor
 
 
 @triton.jit
-def gelu_forward(x_ptr, y_ptr, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def gelu_forward(x_ptr, y_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     x = tl.load(x_ptr + at, mask=inside).to(tl.float32)
@@ -45,7 +45,7 @@ def gelu_forward(x_ptr, y_ptr, n, BLOCK: tl.constexpr):  # type: ignore[no-untyp
 
 
 @triton.jit
-def gelu_backward(x_ptr, dy_ptr, dx_ptr, n, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def gelu_backward(x_ptr, dy_ptr, dx_ptr, n, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = at < n
     x = tl.load(x_ptr + at, mask=inside).to(tl.float32)

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py without a GPU: every part runs on a device that stands in, so that no slip waits for the real one."""
+"""benchmarks/gpu.py without a GPU: every part runs on a device that stands in, so that no slip waits for one."""
 
 from __future__ import annotations
 
