@@ -1,4 +1,4 @@
-"""Frameworks on a CUDA device: the bits of the CPU kernel."""
+"""JAX on a CUDA device: the bits of the CPU kernel. torch: tests/cuda/test_cuda_gpu.py."""
 
 from __future__ import annotations
 
@@ -11,22 +11,6 @@ import actcomp as ac
 
 pytestmark = pytest.mark.gpu
 
-
-def test_torch():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no CUDA device")
-    import actcomp.torch as act
-
-    x = torch.randn(8, device="cuda", requires_grad=True)
-    for call in (act.function("mish"), act.Module("mish"), torch.compile(act.function("mish"))):
-        with pytest.raises(Exception, match="kernels for the CPU alone"):
-            call(x)
-    with pytest.raises(ac.DeviceError, match="a lives on cpu, b on cuda"):
-        act.function("swiglu")(torch.randn(8), x)
-
-
-# JAX --------------------------------------------------------------------------------------------------------------
 
 SIZES = (0, 1, 33, 4095, 4096 * 3 + 5, (1 << 20) + 3)
 
