@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache as remembered
 from typing import TYPE_CHECKING
 
 from .. import debug
@@ -126,6 +127,19 @@ def ptx_of(
         raise ToolchainError(f"the backend 'numba' needs numba-cuda: {fault}", do=INSTALL) from fault
 
 
+@remembered
+def _version_of(backend: str) -> str:
+    """Of what makes the PTX, besides LLVM: numba-cuda's compiler."""
+    if backend != "numba":
+        return ""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f" {version('numba-cuda')}"
+    except PackageNotFoundError:  # ptx_of says what is missing
+        return ""
+
+
 def kernels(
     programs: Mapping[str, Program | StoredProgram], form: Form, capability: tuple[int, int], backend: str = "nvptx"
 ) -> dict[str, tuple[Entry, int]]:
@@ -134,7 +148,9 @@ def kernels(
     Raises ToolchainError, AssemblyError, DeviceError."""
     names = " ".join(f"{name}:{program.digest}" for name, program in programs.items())
     loaded = library(
-        f"{backend} {form} {names}", lambda: ptx_of(programs, form, capability, backend), capability
+        f"{backend}{_version_of(backend)} {form} {names}",
+        lambda: ptx_of(programs, form, capability, backend),
+        capability,
     )
     found = {}
     for name, program in programs.items():
