@@ -16,7 +16,7 @@ and there ``pip install --no-index --find-links wheels ...`` of the same names. 
 it the driver's own assembler is taken. ACTCOMP_CACHE_DIR names a folder to keep compiled code in between runs. Where
 only some folder comes back: ``--out FOLDER/gpu.json`` puts the chart beside it.
 
-**What is measured.** ``bandwidth``: device time of launches into buffers by CUDA events; up to 2^22 elements inside a
+**What is measured.** ``bandwidth``: device time of launches into buffers by CUDA events; up to 2^25 elements inside a
 CUDA graph, above that many launches. Launches go through sets of buffers in turn, four times what the L2 holds where
 that takes no more than 48 (``l2_cold`` says so). Each round runs each contender once, in a new random order; figures
 are medians, ratios those of the same rounds. The copy is the better of torch's and the driver's, at the same size.
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None, make: Callable[[], Any] = Cuda,
         "missing": missing.reasons,
     }
     begun = time.time()
-    ends = {"latency": 0.1, "bandwidth": 0.68 if "bits" in options.only else 1.0, "bits": 1.0}
+    ends = {"latency": 0.1, "bandwidth": 0.7 if "bits" in options.only else 1.0, "bits": 1.0}
     measure: dict[str, Callable[[float], Any]] = {
         "latency": lambda end: gpu_speed.latency(device, options, missing),
         "bandwidth": lambda end: gpu_speed.measure(device, options, end, missing),
@@ -107,7 +107,7 @@ def read(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--backends", nargs="+", choices=gpu_cases.BACKENDS, default=list(gpu_cases.BACKENDS))
     parser.add_argument("--dtypes", nargs="+", choices=gpu_bits.DTYPES, default=list(gpu_bits.DTYPES), help="of bits")
     parser.add_argument("--elements", type=int, default=1 << 20, help="of bits; a multiple of 1,024")
-    parser.add_argument("--seconds", type=float, help="for the whole run (default: 460; --quick: 105)")
+    parser.add_argument("--seconds", type=float, help="for the whole run (default: 480; --quick: 105)")
     parser.add_argument("--rounds", type=int, help="of each cell (default: 15; --quick: 7)")
     parser.add_argument("--calls", type=int, default=200, help="in a round of latency")
     parser.add_argument("--jobs", type=int, help="processes that compare bits (default: one a processor, at most 12)")
@@ -120,7 +120,7 @@ def read(arguments: Sequence[str] | None) -> Any:
         parser.error("--sizes are powers of two: 12 stands for 2^12")
     quick = options.quick
     options.sizes = options.sizes or ([12, 16, 20, 24, 26] if quick else list(range(12, 29)))
-    options.seconds = options.seconds or (105 if quick else 460)
+    options.seconds = options.seconds or (105 if quick else 480)
     options.rounds = options.rounds or (7 if quick else 15)
     options.jobs = options.jobs or min(12, len(os.sched_getaffinity(0)))
     options.speed_dtypes = ["float32", "bfloat16"]

@@ -30,7 +30,7 @@ def check(
     for dtype in dtypes:
         if time.time() > end:
             break
-        row: dict[str, Any] = {"function": function, "backend": backend, "dtype": dtype, "elements": 0, "different": {}}
+        row = row_of(function, backend, dtype)
         try:
             for variant, call, count in variants(function, backend):
                 row["different"][variant] = 0
@@ -50,6 +50,11 @@ def check(
             row["error"] = f"{type(fault).__name__}: {str(fault).splitlines()[0]}"
         rows.append(row)
     return rows
+
+
+def row_of(function: str, backend: str, dtype: str) -> dict[str, Any]:
+    """A row of nothing yet."""
+    return {"function": function, "backend": backend, "dtype": dtype, "elements": 0, "different": {}}
 
 
 def variants(function: str, backend: str) -> Iterator[tuple[str, Callable[..., Any], int]]:
@@ -147,9 +152,15 @@ def measure(device: Any, options: Any, end: float, make: Callable[[], Any]) -> d
         os.environ["OMP_NUM_THREADS"] = "1"
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(options.jobs, context) as pool:
-            futures = [pool.submit(check, *task, options.dtypes, options.elements, end, make) for task in tasks]
+            rest = (options.dtypes, options.elements, end, make)
+            futures = {pool.submit(check, *task, *rest): task for task in tasks}
             for future in concurrent.futures.as_completed(futures):
-                note(future.result())
+                try:
+                    note(future.result())
+                except FAULTS as fault:  # the process ended
+                    f, backend = futures[future]
+                    words = f"{type(fault).__name__}: {fault}"
+                    note([row_of(f, backend, dtype) | {"error": words} for dtype in options.dtypes])
     done = {(row["function"], row["backend"], row["dtype"]) for row in rows}
     wanted = {(f, backend, dtype) for f, backend in tasks for dtype in options.dtypes}
     left = sorted(" ".join(one) for one in wanted - done)

@@ -5,11 +5,13 @@ Contiguous arrays; float32 inside for every element type. Importing this needs T
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import triton
 import triton.language as tl
+from triton.errors import TritonError
 
 # Elements of a program, and its warps: the fastest is taken at each size.
 CONFIGS = ((1024, 4), (2048, 8), (4096, 8), (8192, 16))
@@ -65,15 +67,21 @@ KERNELS = {
 
 
 def launcher(function: str, direction: str, block: int, warps: int) -> Callable[[Any, Any, Any], None]:
-    """``call(x, dy, out)`` of a kernel with so many elements and warps a program."""
+    """``call(x, dy, out)`` of a kernel with so many elements and warps a program. Raises RuntimeError, the call too."""
     kernel = KERNELS[function, direction]
 
     def forward(x: Any, dy: Any, out: Any) -> None:
         n = x.numel()
-        kernel[(triton.cdiv(n, block),)](x, out, n, BLOCK=block, num_warps=warps)
+        try:
+            kernel[(triton.cdiv(n, block),)](x, out, n, BLOCK=block, num_warps=warps)
+        except (TritonError, subprocess.SubprocessError) as fault:
+            raise RuntimeError(f"{type(fault).__name__}: {fault}") from fault
 
     def backward(x: Any, dy: Any, out: Any) -> None:
         n = x.numel()
-        kernel[(triton.cdiv(n, block),)](x, dy, out, n, BLOCK=block, num_warps=warps)
+        try:
+            kernel[(triton.cdiv(n, block),)](x, dy, out, n, BLOCK=block, num_warps=warps)
+        except (TritonError, subprocess.SubprocessError) as fault:
+            raise RuntimeError(f"{type(fault).__name__}: {fault}") from fault
 
     return forward if direction == "forward" else backward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -189,3 +190,73 @@ def test_no_device_and_wrong_arguments(gpu, capsys):
         assert raised.value.code == 2
     options = gpu.read(["--quick"])
     assert options.seconds == 105 and max(options.sizes) == 26 and options.only == list(gpu.PARTS)
+
+
+def test_the_device_itself(gpu, monkeypatch):
+    """What gpu_device.Cuda asks of torch and the driver, in the order that graphs and events want it."""
+    import types
+
+    import gpu_device
+
+    log = []
+
+    class Graph:
+        def __init__(self):
+            log.append("graph")
+
+        def __getattr__(self, name):
+            return lambda *a, **k: log.append(name)
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            log.append("record")
+
+        def synchronize(self):
+            log.append("event wait")
+
+        def elapsed_time(self, other):
+            return 3.0
+
+    class Stream:
+        cuda_stream = 7
+
+        def wait_stream(self, other):
+            log.append("wait_stream")
+
+    class Library:
+        @staticmethod
+        def cuMemcpyDtoDAsync_v2(*arguments):
+            log.append(arguments[2:])
+            return int(arguments[2] == 0)
+
+    memcpy = types.SimpleNamespace(cuMemcpyDtoDAsync_v2=lambda *a: Library.cuMemcpyDtoDAsync_v2(*a))
+    properties = types.SimpleNamespace(
+        name="a GPU", major=9, minor=0, multi_processor_count=132, total_memory=1 << 30, L2_cache_size=50 << 20
+    )
+    stands_in = {
+        "is_available": lambda: True, "current_device": lambda: 0, "get_device_properties": lambda d: properties,
+        "Stream": Stream, "Event": Event, "CUDAGraph": Graph, "stream": lambda s: contextlib.nullcontext(),
+        "current_stream": Stream, "synchronize": lambda: log.append("synchronize"), "empty_cache": lambda: None,
+        "mem_get_info": lambda: (5, 9),
+    }  # fmt: skip
+    for name, value in stands_in.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(gpu_device.ctypes, "CDLL", lambda name: memcpy)
+    device = gpu_device.Cuda()
+    assert device.free_bytes() == 5 and device.l2_bytes == 50 << 20
+    assert device.machine()["gpu"]["compute_capability"] == "9.0"
+    replay = device.captured(lambda: log.append("launch"))
+    replay()
+    assert log == [
+        "graph", "synchronize", "wait_stream", "capture_begin", "launch", "capture_end", "wait_stream", "replay",
+    ]  # fmt: skip
+    del log[:]
+    assert device.seconds(lambda: log.append("launch")) == pytest.approx(3e-3)
+    assert log == ["record", "launch", "record", "event wait"]
+    device.memcpy(torch.zeros(4), torch.zeros(4))
+    assert log[-1] == (16, 7)
+    with pytest.raises(RuntimeError, match="status 1"):
+        device.memcpy(torch.zeros(0), torch.zeros(0))
