@@ -152,7 +152,7 @@ def measure(device: Any, options: Any, end: float, make: Callable[[], Any]) -> d
         os.environ["OMP_NUM_THREADS"] = "1"
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(options.jobs, context) as pool:
-            rest = (options.dtypes, options.elements, end, make)
+            rest: Any = (options.dtypes, options.elements, end, make)
             futures = {pool.submit(check, *task, *rest): task for task in tasks}
             for future in concurrent.futures.as_completed(futures):
                 try:
