@@ -133,11 +133,11 @@ def test_jax_takes_float64_as_it_is(fake_cuda, shown_as_host):
     from actcomp.cuda import arrays
     from actcomp.runtime.arrays import Array
 
-    assert not jax.config.jax_enable_x64
     values = RANDOM.standard_normal(64)
     owner = fake_cuda.array(values, "f64")
     result = Array(owner.address, (64,), (8,), "f64", True, arrays.JAX_CUDA, arrays._Held(owner, None), 0)
-    taken = arrays._jax_result(result)
+    with jax.enable_x64(False):
+        taken = arrays._jax_result(result)
     assert taken.dtype == np.float64
     np.testing.assert_array_equal(np.asarray(taken), values)
 
