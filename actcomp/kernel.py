@@ -377,7 +377,7 @@ class Kernel:
             wanted["d.g.y"] = unused("dy", (*self.inputs, *self.parameters))
         learned = () if variant == "input_gradients" else tuple(self.parameters)
         fields = (*wanted.values(), *learned)
-        known = self._again(variant, arrays, parameters) if out is None else None
+        known = self._again(variant, arrays, parameters, out)
         if known is not None:
             return together(fields, [*known[0], *(known[1][f"d.p.{name}"] for name in learned)])
         call = self._prepare(variant, arrays, parameters, out)
@@ -396,6 +396,8 @@ class Kernel:
             summed = [call.back_to_shape(results[name], operand) for name, operand in of.items()]
             values = [array.kind.result(array) for array in summed]
             self._remember(variant, arrays, call, results)
+        elif target.device != HOST:
+            self._remember(variant, (*arrays, out), call, results)
         values += gradients
         if variant in self._fronts:
             self._shorten(variant, call)

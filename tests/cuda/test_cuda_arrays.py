@@ -364,6 +364,11 @@ def test_torch(fake_cuda, torch_on_cuda):
         version = out._version
         assert kernel(x, out=out) is out and out._version == version + 1
         np.testing.assert_array_equal(out.numpy(), wanted)
+    for _ in range(3):
+        out.zero_()
+        assert kernel.backward(x, dy, out=out) is out
+        np.testing.assert_array_equal(out.numpy(), slope)
+    assert kernel.backward(x, dy, out=x.clone()).shape == (50, 3)
     wide = torch.randn(51 * 3)
     inside = wide[:150].view(50, 3)
     kernel(inside, out=out)
