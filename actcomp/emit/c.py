@@ -12,8 +12,13 @@ from hashlib import sha256
 
 from ..program.primitives import FLOATS, INTEGER_OF, WIDTH_BITS
 from ..program.program import Operation, Program
-from .c_interface import C_TYPE
 from .rare import find_regions
+
+C_TYPE = {
+    "b": "int", "i16": "uint16_t", "i32": "uint32_t", "i64": "uint64_t", "f16": "uint16_t", "f32": "float",
+    "f64": "double",
+}  # fmt: skip
+STORED_TYPE = {**C_TYPE, "b": "uint8_t"}
 
 # {0} {1} {2} the operands; {t} the C type of the last of them, {w} its width, {m} width - 1, {f} "f" for functions of
 # float. A pair: for floats, for integers. None: code of its own in _Writer, or none at all.

@@ -1,90 +1,125 @@
-"""Functions over arrays as C99 source: a scalar function of the values for each Program, and a loop around it."""
+"""A C99 source and its header: a function over arrays for each Program, around the values of c.py.
+
+    void silu_forward_f32(const float *x, float *y, int64_t n);
+
+Arguments: element inputs, uniform inputs by value, element outputs, sums (a double each), the number of elements.
+Arrays are contiguous; an output may be an input itself, but not overlap one otherwise. Sums go by the fixed tree of
+program/interpreter.py, so that all results have the bits of the other emissions.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..program.interpreter import SUM_LANES, SUM_RUN
 from ..program.program import Program
-from .c import C_TYPE, converted, scalar_lines
-from .c_interface import CArgument, arguments_of, comment, declaration
-from .c_support import GUARD, support_for
+from . import c, c_support
+from .interface import element_inputs, element_outputs, sum_outputs, uniform_inputs
+
+_RESERVED = frozenset(
+    """auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
+    class new delete this template namespace operator private public protected virtual try catch throw
+    n i run end lane lanes fma fmaf sqrt sqrtf rint rintf floor floorf fabs fabsf NAN INFINITY""".split()
+)  # of C, of C++ for the header, and of the text itself
 
 
-def emit_c(functions: Mapping[str, Program], words: str = "", header: str = "") -> str:
-    """The source that defines a function for each Program, by name (see c_interface.py).
+@dataclass(frozen=True)
+class Operand:
+    """One argument: its name in C and in the Program, its C type, and "input", "uniform", "output" or "sum"."""
 
-    ``header``: the name of the header to include, if any. It needs a C99 compiler, libc and libm, nothing else. For
-    the documented bits: no -ffast-math; ``fma`` is slow, though right, where the processor has none."""
+    name: str
+    program_name: str
+    type: str
+    role: str
+
+    @property
+    def declaration(self) -> str:
+        if self.role == "uniform":
+            return f"{self.type} {self.name}"
+        return f"{'const ' if self.role == 'input' else ''}{self.type} *{self.name}"
+
+
+def operands_of(program: Program) -> tuple[Operand, ...]:
+    """The arguments in order, but for the last, ``n``."""
+    found: list[tuple[str, str, str]] = [(e.name, c.C_TYPE[e.type], "input") for e in element_inputs(program)]
+    found += [(e.name, c.C_TYPE[e.type], "uniform") for e in uniform_inputs(program)]
+    found += [(o.name, c.C_TYPE[program.type_of(o.value)], "output") for o in element_outputs(program)]
+    found += [(o.name, "double", "sum") for o in sum_outputs(program)]
+    taken: set[str] = set(_RESERVED)
+    operands = []
+    for program_name, type, role in found:
+        name = _readable(program_name)
+        while name in taken or re.fullmatch(r"v\d+|ac_\w*|x_\d+", name):
+            name += "_"
+        taken.add(name)
+        operands.append(Operand(name, program_name, type, role))
+    return tuple(operands)
+
+
+def _readable(name: str) -> str:
+    """``d.p.beta`` to dbeta, ``p.beta`` to beta, ``g.y`` to dy, ``h.x`` to ddx, ``d.g.y`` to ddy."""
+    name = name.replace("d.g.", "dd").replace("d.p.", "d").replace("p.", "", 1) if name[:2] in ("d.", "p.") else name
+    for start, word in (("d.", "d"), ("g.", "d"), ("h.", "dd")):
+        if name.startswith(start):
+            name = word + name[len(start) :]
+    return re.sub(r"\W", "_", name)
+
+
+def signature(name: str, program: Program) -> str:
+    arguments = ", ".join([*(operand.declaration for operand in operands_of(program)), "int64_t n"])
+    return f"void {name}({arguments})"
+
+
+def emit_header(programs: Mapping[str, Program], docs: Mapping[str, str], guard: str) -> str:
+    """The header: a declaration for each Program, with its text of ``docs``."""
+    parts = [f'#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern "C" {{\n#endif\n']
+    for name, program in programs.items():
+        parts.append(f"/* {docs.get(name, name)} */\n{signature(name, program)};\n")
+    parts.append("#ifdef __cplusplus\n}\n#endif\n\n#endif\n")
+    return "\n".join(parts)
+
+
+def emit_c(programs: Mapping[str, Program], docs: Mapping[str, str], header: str) -> str:
+    """The source, which includes the header of that name. Needs libm alone: link with -lm."""
     tables: dict[str, str] = {}
-    bodies = [_functions(name, program, tables) for name, program in functions.items()]
-    body = "\n\n".join([*tables.values(), *bodies])
-    includes = [f"#include <{name}.h>" for name in ("float", "math", "stddef", "stdint", "string")]
-    parts = [comment(words)] if words else []
-    parts.append("\n".join([*([f'#include "{header}"'] if header else []), *includes]))
-    parts.append(GUARD.rstrip("\n"))
-    support = support_for(body)
-    return "\n\n".join([*parts, *([support] if support else []), body]) + "\n"
+    functions = [_function(name, program, tables) for name, program in programs.items()]
+    body = "\n\n".join(functions)
+    support = c_support.support_for("\n".join([*tables.values(), body]))
+    includes = f'#include "{header}"\n\n#include <float.h>\n#include <math.h>\n#include <string.h>\n'
+    about = "/* Compile with -O2 -ffp-contract=off; -mfma or -march=native makes fma an instruction. Needs -lm. */\n"
+    return "\n".join([about, includes, c_support.GUARD, support, "", *tables.values(), "", body]) + "\n"
 
 
-def _functions(name: str, program: Program, tables: dict[str, str]) -> str:
-    arguments = arguments_of(program)
-    return "\n".join([*_scalar(name, program, arguments, tables), "", *_array(name, arguments)])
-
-
-def _scalar(
-    name: str, program: Program, arguments: tuple[CArgument, ...], tables: dict[str, str]
-) -> list[str]:
-    """``name_at``: the results of one element through pointers, or the result itself where there is but one."""
-    inputs = {a.of: a.name for a in arguments if a.kind in ("input", "uniform")}
-    outputs = [a for a in arguments if a.kind in ("output", "sum")]
-    lines, results = scalar_lines(program, inputs, tables)
-    types = {out.name: program.type_of(out.value) for out in program.outputs}
-    values = dict(zip((out.name for out in program.outputs), results, strict=True))
-    listed = [f"{C_TYPE[a.type]} {a.name}" for a in arguments if a.kind in ("input", "uniform")]
-    kind, endings = "void", [f"*{a.name} = {values[a.of]};" for a in outputs]
-    if len(outputs) == 1:
-        kind, endings = C_TYPE[types[outputs[0].of]], [f"return {values[outputs[0].of]};"]
-    else:
-        listed += [f"{C_TYPE[a.type]} *{a.name}" for a in outputs]
-    unused = [f"(void){n};" for n in inputs.values() if not _is_read(n, [*lines, *values.values()])]
-    body = [f"    {line}" for line in [*unused, *lines, *endings]]
-    return [f"static inline {kind} {name}_at({', '.join(listed) or 'void'}) {{", *body, "}"]
-
-
-def _is_read(name: str, lines: list[str]) -> bool:
-    import re
-
-    return any(re.search(rf"\b{name}\b", line) for line in lines)
-
-
-def _array(name: str, arguments: tuple[CArgument, ...]) -> list[str]:
-    given = [f"{a.name}[i]{' != 0' if a.type == 'b' else ''}" for a in arguments if a.kind == "input"]
-    given += [a.name for a in arguments if a.kind == "uniform"]
-    outputs, sums = ([a for a in arguments if a.kind == kind] for kind in ("output", "sum"))
-    made = [*outputs, *sums]
-    if len(made) == 1:
-        element = [f"{C_TYPE[made[0].type]} r_{made[0].name} = {name}_at({', '.join(given)});"]
-    else:
-        element = [f"{C_TYPE[a.type]} r_{a.name};" for a in made]
-        element.append(f"{name}_at({', '.join([*given, *(f'&r_{a.name}' for a in made)])});")
-    element += [f"{a.name}[i] = {'(uint8_t)' if a.type == 'b' else ''}r_{a.name};" for a in outputs]
-    head = declaration(name, arguments) + " {"
+def _function(name: str, program: Program, tables: dict[str, str]) -> str:
+    operands = operands_of(program)
+    inputs = [operand for operand in operands if operand.role == "input"]
+    names = {operand.program_name: f"x_{index}" for index, operand in enumerate(inputs)}
+    names |= {operand.program_name: operand.name for operand in operands if operand.role == "uniform"}
+    lines, values = c.scalar_lines(program, names, tables)
+    value_of = {output.name: value for output, value in zip(program.outputs, values, strict=True)}
+    loads = [f"{operand.type} x_{index} = {operand.name}[i];" for index, operand in enumerate(inputs)]
+    stores = [f"{o.name}[i] = {value_of[o.program_name]};" for o in operands if o.role == "output"]
+    sums = [operand for operand in operands if operand.role == "sum"]
+    body = [*loads, *lines, *stores]
     if not sums:
-        return [head, "    for (int64_t i = 0; i < n; i++) {", *(f"        {line}" for line in element), "    }", "}"]
-    lanes = f"[(i - run) % {SUM_LANES}]"
-    element += [f"lanes_{a.name}{lanes} += {converted(f'r_{a.name}', a.type, 'f64')};" for a in sums]
-    return [
-        head,
-        *(f"    double sum_{a.name} = 0.0;" for a in sums),
-        f"    for (int64_t run = 0; run < n; run += {SUM_RUN}) {{",
-        f"        int64_t end = n - run < {SUM_RUN} ? n : run + {SUM_RUN};",
-        *(f"        double lanes_{a.name}[{SUM_LANES}] = {{0.0}};" for a in sums),
-        "        for (int64_t i = run; i < end; i++) {",
-        *(f"            {line}" for line in element),
-        "        }",
-        *(f"        sum_{a.name} += ac_fold(lanes_{a.name});" for a in sums),
-        "    }",
-        *(f"    *{a.name} = sum_{a.name};" for a in sums),
-        "}",
-    ]
+        text = [f"{signature(name, program)} {{", "    for (int64_t i = 0; i < n; i++) {"]
+        return "\n".join([*text, *(f"        {line}" for line in body), "    }", "}"])
+    text = [f"{signature(name, program)} {{"]
+    text += [f"    *{operand.name} = 0.0;" for operand in sums]
+    text += [f"    for (int64_t run = 0; run < n; run += {SUM_RUN}) {{"]
+    text += [f"        int64_t end = n - run < {SUM_RUN} ? n : run + {SUM_RUN};"]
+    text += [f"        double lanes[{len(sums)}][{SUM_LANES}] = {{{{0.0}}}};"]
+    text += ["        for (int64_t i = run; i < end; i++) {", *(f"            {line}" for line in body)]
+    for index, operand in enumerate(sums):
+        value = value_of[operand.program_name]
+        text.append(f"            lanes[{index}][(i - run) % {SUM_LANES}] += (double){value};")
+    text.append("        }")
+    for index, operand in enumerate(sums):
+        text.append(f"        for (int width = {SUM_LANES // 2}; width > 0; width /= 2)")
+        text.append(f"            for (int lane = 0; lane < width; lane++) lanes[{index}][lane] += "
+                    f"lanes[{index}][lane + width];")  # fmt: skip
+        text.append(f"        *{operand.name} += lanes[{index}][0];")
+    return "\n".join([*text, "    }", "}"])
