@@ -34,7 +34,7 @@ class Array:
 
     def host(self) -> np.ndarray:
         interface = {**self.__cuda_array_interface__, "data": (self.data.ptr, False)}
-        return np.asarray(type("Holder", (), {"__array_interface__": interface})())
+        return np.asarray(type("Holder", (), {"__array_interface__": interface, "owner": self})())  # keeps the memory
 
     @property
     def __cuda_array_interface__(self):
