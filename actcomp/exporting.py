@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import ArgumentError
+from .errors import ArgumentError, DeviceError
 
 if TYPE_CHECKING:
     from .activation import Activation
     from .program.program import Program
 
 FORMS = {"ptx": ".ptx", "cubin": ".cubin", "numba": ".py", "c": ".c", "object": ".o"}
+# What comes beside the file, by the file's name.
+BESIDE = {"ptx": ".json", "cubin": ".json", "c": ".h", "object": ".h"}
 EXPORTED = ("forward", "derivative", "backward", "double_backward")
 _ARCH = re.compile(r"sm_(\d+)(\d)$")
 
@@ -41,7 +43,7 @@ def export(
     - "numba": Numba CUDA source.
     - "c": C99 source and header, for ``cc -O2 -ffp-contract=off``; see emit/c_source.py for the signatures.
     - "object": an object file of this machine with the same signatures, and the header; ``arch`` restricts it to a
-      level of x86-64 ("x86-64-v3").
+      level of x86-64 ("x86-64-v3"). It needs memcpy of libc; below x86-64-v3, which has fma, libm too.
 
     ``dtypes``: "f64", "f32", "f16", "bf16"; ``variants``: "forward", "derivative", "backward", "double_backward".
     Functions are named <name>_<variant>_<dtype>, <name>_adversary_... for the ``adversary`` of that rule. All of them
@@ -71,6 +73,8 @@ def export(
         parts[f"{own}_adversary"] = oppose(made, rule=adversary)
     programs, docs = _programs(parts, variants, dtypes)
     main = stem + FORMS[to] if target is None else target.name
+    if Path(main).suffix == BESIDE.get(to):
+        raise ArgumentError(f"{main!r} is the name of the file beside it", do=f"call it {stem}{FORMS[to]}")
     files = {"ptx": _cuda, "cubin": _cuda, "numba": _numba, "c": _c, "object": _object}[to](
         programs, docs, main, stem, to, arch
     )
@@ -190,6 +194,9 @@ def _object(
     from .emit.object_ir import emit_object
     from .runtime import cpu
 
+    if arch is not None and arch not in cpu.usable_levels():
+        named = ", ".join(cpu.usable_levels()) or "no arch: code is for this machine"
+        raise DeviceError(f"there is no level {arch!r} of this machine", do=f"give {named}")
     target = cpu.host() if arch is None else cpu.target_of(arch)
     return {main: cpu.compile_ir(emit_object(programs, target), target), f"{stem}.h": _header(programs, docs, stem)}
 

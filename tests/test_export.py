@@ -163,6 +163,8 @@ def test_wrong_words(tmp_path):
         ({"to": "c", "arch": "sm_90"}, "says nothing for c"),
         ({"to": "ptx", "arch": "sm_42"}, "one of sm_75"),
         ({"to": "c", "path": tmp_path / "no" / "silu.c"}, "is no folder"),
+        ({"to": "c", "path": tmp_path / "silu.h"}, "call it silu.c"),
+        ({"to": "ptx", "path": tmp_path / "silu.json"}, "call it silu.ptx"),
         ({"to": "c", "name": "my gate"}, "no name of a function"),
     ):
         with pytest.raises(ac.ActcompError, match=words):
@@ -178,3 +180,22 @@ def test_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"m.c", "m.h"} and "m.h: " in done.stdout
     assert "void mine_forward_f32(const float *x, float *y, int64_t n);" in (tmp_path / "m.h").read_text()
+    words[-1] = "-"
+    printed = subprocess.run([sys.executable, "-m", "actcomp", *words], capture_output=True, text=True).stdout
+    written = (tmp_path / "m.c").read_text().replace('#include "m.h"\n', (tmp_path / "m.h").read_text())
+    assert printed == written.replace("M_H", "MINE_H") and "void mine_forward_f32(" in printed
+    assert not Path("-").exists()
+    words[3] = "object"
+    done = subprocess.run([sys.executable, "-m", "actcomp", *words], capture_output=True, text=True)
+    assert done.returncode == 2 and "no text" in done.stderr
+
+
+@needs_cc
+@pytest.mark.skipif(shutil.which("nm") is None, reason="there is no nm")
+def test_an_object_needs_little(tmp_path):
+    from actcomp.runtime import cpu
+
+    for arch in (None, *cpu.usable_levels()):
+        ac.export("gelu", "object", tmp_path / "gelu.o", arch=arch)
+        done = subprocess.run(["nm", "-u", "gelu.o"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) - {"U"} <= {"memcpy", *(("fmaf",) if arch in ("x86-64", "x86-64-v2") else ())}

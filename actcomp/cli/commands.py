@@ -146,7 +146,7 @@ COMMANDS = (
         "export",
         (
             Option("to", "What to write.", default="c", choices=("ptx", "cubin", "numba", "c", "object")),
-            Option("output", "The file; what belongs to it goes beside it.", short="o"),
+            Option("output", "The file; what belongs to it goes beside it. -: print the text.", short="o"),
             Option("arch", "sm_80, sm_90 ... for ptx and cubin; x86-64-v3 ... for object."),
             Option("name", "What functions' names begin with; default: the activation's name."),
             _PARAM,

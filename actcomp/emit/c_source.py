@@ -73,9 +73,18 @@ def signature(name: str, program: Program) -> str:
     return f"void {name}({arguments})"
 
 
+_CONDUCT = """\
+/* Arrays are contiguous, of n elements; n may be 0. An output may be one of the inputs itself, but not overlap one
+   otherwise. uint16_t holds the bits of a float16 or bfloat16. Parameters are one value for the call; their gradients
+   are sums over all elements, by a fixed tree. Nothing is kept between calls: threads may call at the same time.
+   Results are for rounding to nearest with subnormals kept, as processors start. */
+"""
+
+
 def emit_header(programs: Mapping[str, Program], docs: Mapping[str, str], guard: str) -> str:
     """The header: a declaration for each Program, with its text of ``docs``."""
-    parts = [f'#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern "C" {{\n#endif\n']
+    parts = [f"{_CONDUCT}\n#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n"]
+    parts.append('#ifdef __cplusplus\nextern "C" {\n#endif\n')
     for name, program in programs.items():
         parts.append(f"/* {docs.get(name, name)} */\n{signature(name, program)};\n")
     parts.append("#ifdef __cplusplus\n}\n#endif\n\n#endif\n")

@@ -14,7 +14,7 @@ _TYPE = {"f32": "float", "f64": "double"}
 
 
 def emit_object(programs: Mapping[str, Program], target: Target) -> str:
-    """LLVM IR of the module; it needs nothing but memcpy."""
+    """LLVM IR of the module; it needs memcpy, and fma of libm where the target has no such instruction."""
     text = emit_together({f"{name}.block": program for name, program in programs.items()}, target)
     for name in programs:
         text = text.replace(f"define void @{name}.block(", f"define internal void @{name}.block(")
