@@ -99,8 +99,8 @@ def emit_c(programs: Mapping[str, Program], docs: Mapping[str, str], header: str
     support = c_support.support_for("\n".join([*tables.values(), body]))
     includes = f'#include "{header}"\n\n#include <float.h>\n#include <math.h>\n#include <string.h>\n'
     about = (
-        "/* Compile with -O3 -march=native -ffp-contract=off, which makes fma an instruction and the loops vectors; any\n"
-        "   other level gives the same bits, without an fma instruction a hundred times slower. Needs -lm. */\n"
+        "/* Compile with -O3 -march=native -ffp-contract=off, which makes fma an instruction and loops vectors; other\n"
+        "   levels give the same bits, some thirty times slower where there is no such instruction. Needs -lm. */\n"
     )
     return "\n".join([about, includes, c_support.GUARD, support, "", *tables.values(), "", body]) + "\n"
 
