@@ -17,7 +17,8 @@ import numpy as np
 
 from ..errors import ArgumentError, DeviceError, DTypeError
 from ..runtime import dlpack
-from ..runtime.arrays import ITEMSIZE, LONG_NAME, Array, Kind, bfloat16_bits
+from ..runtime.arrays import ITEMSIZE, LONG_NAME, Array, Kind, bfloat16_bits, torch_written
+from ..runtime.jax_arrays import as_it_is
 from ..runtime.layout import Shape, contiguous_strides
 from . import devices, driver, memory
 from .memory import CudaArray
@@ -26,15 +27,15 @@ from .memory import CudaArray
 LEGACY_STREAM = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CudaKind(Kind):
     """A library on CUDA. ``make``: a fresh array like a given one in an element type. ``scratch``: so many bytes beside
     an array, as address and owner. ``stream``: see above. ``remembers``: whether the library itself keeps memory that
     is in use on that stream from being used again before; else its arrays are held until a launch has ended."""
 
-    make: Callable[[Array, Shape, Shape, str], Array] = lambda *_: _no_library()
-    scratch: Callable[[Array, int], tuple[int, Any]] = lambda *_: _no_library()
-    stream: Callable[[Array], int] = lambda _: LEGACY_STREAM
+    make: Callable[[Array, Shape, Shape, str], Array]
+    scratch: Callable[[Array, int], tuple[int, Any]]
+    stream: Callable[[Array], int]
     remembers: bool = False
 
     def number(self, like: Array, number: float) -> Array:
@@ -44,8 +45,9 @@ class CudaKind(Kind):
         return fresh
 
 
-def _no_library() -> Any:
-    raise NotImplementedError
+def _kind(name: str, make: Callable[[Array, Shape, Shape, str], Array], **rest: Any) -> CudaKind:
+    """A library whose fresh arrays are all made by ``make``."""
+    return CudaKind(name, lambda like, shape, strides: make(like, shape, strides, like.dtype), make=make, **rest)
 
 
 def number_bits(number: float, dtype: str) -> int:
@@ -85,20 +87,13 @@ def _torch_scratch(like: Array, nbytes: int) -> tuple[int, Any]:
     return owner.data_ptr(), owner
 
 
-def torch_written(tensor: Any) -> None:
-    """Autograd must learn that a tensor which it may have saved has changed."""
-    if not tensor.is_inference():
-        sys.modules["torch"].autograd.graph.increment_version(tensor)
-
-
-TORCH_CUDA = CudaKind(
+TORCH_CUDA = _kind(
     "torch",
-    lambda like, shape, strides: _torch_make(like, shape, strides, like.dtype),
-    _owner,
-    lambda array: torch_written(array.owner),
     _torch_make,
-    _torch_scratch,
-    lambda like: torch_stream(like.device),
+    result=_owner,
+    written=lambda array: torch_written(array.owner),
+    scratch=_torch_scratch,
+    stream=lambda like: torch_stream(like.device),
     remembers=True,
 )
 
@@ -115,6 +110,10 @@ class _Held:
     value: Any
     exported: Any
     stream: int = LEGACY_STREAM
+
+
+def _value(array: Array) -> Any:
+    return array.owner.value
 
 
 def read_interface(value: Any, name: str) -> Array:
@@ -194,14 +193,12 @@ def _cupy_stream(like: Array) -> int:
     return int(sys.modules["cupy"].cuda.get_current_stream(like.device).ptr)
 
 
-CUPY = CudaKind(
+CUPY = _kind(
     "CuPy",
-    lambda like, shape, strides: _cupy_make(like, shape, strides, like.dtype),
-    lambda array: array.owner.value,
-    None,
     _cupy_make,
-    _cupy_scratch,
-    _cupy_stream,
+    result=_value,
+    scratch=_cupy_scratch,
+    stream=_cupy_stream,
     remembers=True,  # its pool gives memory back to the stream that it was taken on
 )
 
@@ -233,24 +230,20 @@ def _named(like: Array) -> int:
     return stream
 
 
-NUMBA = CudaKind(
+NUMBA = _kind(
     "Numba",
-    lambda like, shape, strides: _numba_make(like, shape, strides, like.dtype),
-    lambda array: array.owner.value,
-    None,
     _numba_make,
-    _own_scratch,
-    _named,
+    result=_value,
+    scratch=_own_scratch,
+    stream=_named,
 )
 
-ANY = CudaKind(
+ANY = _kind(
     "CUDA",
-    lambda like, shape, strides: _own_make(like, shape, strides, like.dtype),
-    lambda array: array.owner.value,
-    None,
     _own_make,
-    _own_scratch,
-    _named,
+    result=_value,
+    scratch=_own_scratch,
+    stream=_named,
 )
 
 
@@ -281,22 +274,18 @@ def _jax_result(array: Array) -> Any:
     owner, jax = array.owner.value, sys.modules["jax"]
     if not isinstance(owner, CudaArray):
         return owner
-    if array.dtype == "f64" and not jax.config.jax_enable_x64:  # else JAX would round to float32
-        with jax.enable_x64(True):
-            return jax.dlpack.from_dlpack(owner)
-    return jax.dlpack.from_dlpack(owner)
+    with as_it_is(array.dtype):
+        return jax.dlpack.from_dlpack(owner)
 
 
 def _jax_make(like: Array, shape: Shape, strides: Shape, dtype: str) -> Array:
     return _own_make(like, shape, contiguous_strides(shape, ITEMSIZE[dtype]), dtype)  # JAX knows no other
 
 
-JAX_CUDA = CudaKind(
+JAX_CUDA = _kind(
     "JAX",
-    lambda like, shape, strides: _jax_make(like, shape, strides, like.dtype),
-    _jax_result,
-    None,
     _jax_make,
-    _own_scratch,
-    _named,
+    result=_jax_result,
+    scratch=_own_scratch,
+    stream=_named,
 )

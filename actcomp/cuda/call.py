@@ -172,7 +172,7 @@ class CudaCall:
         if array.dtype == self._compute:
             return array
         made = self._scratch(array.shape, self._compute)
-        _launch_plain(_cast(array.dtype, self._compute), [array, made], array.shape, self.stream)
+        _run_over(_cast(array.dtype, self._compute), [array, made], array.shape, self.stream)
         return made
 
     def _launch(self, outputs: Mapping[str, Array], partials: Sequence[int]) -> None:
@@ -194,9 +194,7 @@ class CudaCall:
             addresses = [array.address for array in arrays]
             native.run_rows(device, stream, addresses, rows, columns, uniforms, partials)
         else:
-            walked, strides, offsets = plan_of(arrays, self.shape, bool(native.sums))
-            addresses = [array.address + offset for array, offset in zip(arrays, offsets, strict=True)]
-            native.run(device, stream, addresses, walked, strides, uniforms, partials)
+            _run_over(native, arrays, self.shape, stream, uniforms, partials)
         read = (*arrays, *scalars.values(), *self._given)
         owners = [a.owner for a in read if a.kind is not self.kind or not self.kind.remembers]
         if owners:
@@ -218,10 +216,18 @@ def _stream_of(array: Array) -> int:
     return cast("CudaKind", array.kind).stream(array)
 
 
-def _launch_plain(native: CudaNative, arrays: Sequence[Array], shape: Shape, stream: int) -> None:
-    walked, strides, offsets = plan_of(arrays, shape, False)
+def _run_over(
+    native: CudaNative,
+    arrays: Sequence[Array],
+    shape: Shape,
+    stream: int,
+    uniforms: Sequence[float | int] = (),
+    partials: Sequence[int] = (),
+) -> None:
+    """Launches over arrays that broadcast to the shape."""
+    walked, strides, offsets = plan_of(arrays, shape, bool(native.sums))
     addresses = [array.address + offset for array, offset in zip(arrays, offsets, strict=True)]
-    native.run(arrays[0].device, stream, addresses, walked, strides, ())
+    native.run(arrays[0].device, stream, addresses, walked, strides, uniforms, partials)
 
 
 @cache

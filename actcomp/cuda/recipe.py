@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.arrays import Array
+from ..runtime.arrays import Array, torch_written
 from ..runtime.launch import plan_of
 from ..runtime.layout import extent
-from .arrays import torch_stream, torch_written
+from .arrays import torch_stream
 
 if TYPE_CHECKING:
     from ..runtime.layout import Shape

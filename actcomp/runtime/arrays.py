@@ -323,13 +323,13 @@ def empty_tensor(shape: Shape, steps: Shape, dtype: Any) -> Any:
     return torch.from_numpy(arena.take(nbytes)).view(dtype).as_strided(shape, steps)
 
 
-def _torch_written(array: Array) -> None:
+def torch_written(tensor: Any) -> None:
     """Autograd must learn that a tensor which it may have saved has changed."""
-    if not array.owner.is_inference():
-        sys.modules["torch"].autograd.graph.increment_version(array.owner)
+    if not tensor.is_inference():
+        sys.modules["torch"].autograd.graph.increment_version(tensor)
 
 
-TORCH = Kind("torch", _empty_torch, _owner, _torch_written)
+TORCH = Kind("torch", _empty_torch, _owner, lambda array: torch_written(array.owner))
 
 
 # Any other library with DLPack ------------------------------------------------------------------------------------

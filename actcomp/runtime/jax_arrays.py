@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import Any
 
@@ -52,10 +53,15 @@ def _jax_result(array: Array) -> Any:
     source, buffer = array.owner
     (device,) = source.devices()
     target = None if device == jax.devices()[0] else device
-    if array.dtype == "f64" and not jax.config.jax_enable_x64:  # else JAX would round to float32
-        with jax.enable_x64(True):
-            return jax.device_put(buffer, target, may_alias=True)
-    return jax.device_put(buffer, target, may_alias=True)
+    with as_it_is(array.dtype):
+        return jax.device_put(buffer, target, may_alias=True)
+
+
+def as_it_is(dtype: str) -> AbstractContextManager[Any]:
+    """While JAX takes an array of the type over: it would round float64 to float32 where its x64 mode is off."""
+    jax = sys.modules["jax"]
+    is_rounded = dtype == "f64" and not jax.config.jax_enable_x64
+    return jax.enable_x64(True) if is_rounded else nullcontext()
 
 
 JAX = Kind("JAX", _empty_jax, _jax_result)
