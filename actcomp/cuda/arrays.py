@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import ArgumentError, DeviceError, DTypeError
 from ..runtime import dlpack
-from ..runtime.arrays import ITEMSIZE, LONG_NAME, Array, Kind, bfloat16_bits, torch_written
+from ..runtime.arrays import ITEMSIZE, LONG_NAME, Array, Kind, bfloat16_bits, refuse_dtype, torch_written
 from ..runtime.jax_arrays import as_it_is
 from ..runtime.layout import Shape, contiguous_strides
 from . import devices, driver, memory
@@ -152,10 +152,7 @@ def _aligned(array: Array, name: str) -> Array:
 def _bfloat16_of(value: Any, typestr: str, name: str) -> str:
     if getattr(getattr(value, "dtype", None), "name", "") == "bfloat16":
         return "bf16"
-    raise DTypeError(
-        f"{name} holds {typestr}; an activation takes float64, float32, float16 or bfloat16",
-        do=f'{name}.astype("float32")',
-    )
+    return refuse_dtype(typestr, f'{name}.astype("float32")', name)
 
 
 def _device_of(value: Any, address: int, count: int, name: str) -> int:

@@ -16,11 +16,11 @@ from typing import Any
 
 from ..errors import DeviceError
 from ..runtime.arrays import ITEMSIZE, LONG_NAME
+from ..runtime.dlpack import BFLOAT, FLOAT, DLTensor
 from ..runtime.layout import Shape
 from . import devices, driver
 
 _DLPACK_CUDA = 2
-_FLOAT, _BFLOAT = 2, 4
 
 
 class Memory:
@@ -129,23 +129,8 @@ class CudaArray:
         return _export(self)
 
 
-class _DLTensor(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("byte_offset", ctypes.c_uint64),
-    ]
-
-
 class _Managed(ctypes.Structure):
-    _fields_ = [("tensor", _DLTensor), ("manager", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
+    _fields_ = [("tensor", DLTensor), ("manager", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
 
 
 # Exported structures by address, with what they refer to; a consumer's deleter takes them out.
@@ -187,12 +172,11 @@ def _export(array: CudaArray) -> Any:
     axes = len(array.shape)
     shape = (ctypes.c_int64 * max(1, axes))(*array.shape)
     strides = (ctypes.c_int64 * max(1, axes))(*(stride // itemsize for stride in array.strides))
-    code = _BFLOAT if array._dtype == "bf16" else _FLOAT
+    code = BFLOAT if array._dtype == "bf16" else FLOAT
     managed = _Managed()
-    managed.tensor = _DLTensor(
-        array.address, _DLPACK_CUDA, array.device, axes, code, 8 * itemsize, 1,
-        ctypes.addressof(shape), ctypes.addressof(strides), 0,
-    )  # fmt: skip
+    managed.tensor = DLTensor(
+        array.address, _DLPACK_CUDA, array.device, axes, code, 8 * itemsize, 1, shape, strides, 0
+    )
     managed.deleter = ctypes.cast(_delete, ctypes.c_void_p).value
     address = ctypes.addressof(managed)
     _exported[address] = (managed, shape, strides, array)

@@ -195,10 +195,10 @@ def numpy_dtype(dtype: Any, name: str) -> str:
     if not dtype.isnative and dtype.newbyteorder("=") in NUMPY_DTYPES:
         fix = f"{name}.astype({name}.dtype.newbyteorder('='))"
         raise DTypeError(f"{name} has {dtype} in the byte order of another machine", do=fix)
-    return _refuse_dtype(dtype, f"{name}.astype(numpy.float64)", name)
+    return refuse_dtype(dtype, f"{name}.astype(numpy.float64)", name)
 
 
-def _refuse_dtype(dtype: Any, fix: str, name: str) -> str:
+def refuse_dtype(dtype: Any, fix: str, name: str) -> str:
     takes = "an activation takes float64, float32, float16 or bfloat16"
     raise DTypeError(f"{name} holds {dtype}; {takes}", do=fix)
 
@@ -283,7 +283,7 @@ def _read_torch(value: Any, name: str) -> Array:
         raise DeviceError(f"{name} lives on {value.device}; there are kernels for the CPU and for CUDA", do=fix)
     dtype = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16"}.get(value.dtype)
     if dtype is None:
-        dtype = _refuse_dtype(value.dtype, f"{name}.double() (first {name}.dequantize() if it is quantised)", name)
+        dtype = refuse_dtype(value.dtype, f"{name}.double() (first {name}.dequantize() if it is quantised)", name)
     if value.is_neg():
         raise DTypeError(f"{name} is a view with torch's lazy negation", do=f"{name}.resolve_neg()")
     try:

@@ -17,12 +17,12 @@ CPU_DEVICES = (1, 3)  # kDLCPU; kDLCUDAHost is pinned host memory
 CUDA_DEVICES = (2, 13)  # kDLCUDA; kDLCUDAManaged
 DEVICE_NAMES = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA managed memory", 14: "oneAPI"}
 _READ_ONLY = 1
-_INTEGER, _UNSIGNED, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
-_CODES = {_INTEGER: "int", _UNSIGNED: "uint", _FLOAT: "float", _BFLOAT: "bfloat", _COMPLEX: "complex", _BOOL: "bool"}
-_DTYPES = {(_FLOAT, 64): "f64", (_FLOAT, 32): "f32", (_FLOAT, 16): "f16", (_BFLOAT, 16): "bf16"}
+_INTEGER, _UNSIGNED, FLOAT, BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
+_CODES = {_INTEGER: "int", _UNSIGNED: "uint", FLOAT: "float", BFLOAT: "bfloat", _COMPLEX: "complex", _BOOL: "bool"}
+_DTYPES = {(FLOAT, 64): "f64", (FLOAT, 32): "f32", (FLOAT, 16): "f16", (BFLOAT, 16): "bf16"}
 
 
-class _DLTensor(ctypes.Structure):
+class DLTensor(ctypes.Structure):
     _fields_ = [
         ("data", ctypes.c_void_p),
         ("device_type", ctypes.c_int32),
@@ -44,7 +44,7 @@ class _Versioned(ctypes.Structure):
         ("manager", ctypes.c_void_p),
         ("deleter", ctypes.c_void_p),
         ("flags", ctypes.c_uint64),
-        ("tensor", _DLTensor),
+        ("tensor", DLTensor),
     ]
 
 
@@ -97,7 +97,7 @@ def describe(array: Any, stream: int | None = None) -> Description:
     return Description((tensor.data or 0) + tensor.byte_offset, shape, strides, dtype, writable, capsule, ordinal)
 
 
-def _tensor(capsule: object) -> tuple[_DLTensor, bool]:
+def _tensor(capsule: object) -> tuple[DLTensor, bool]:
     name = _capsule_name(capsule)
     pointer = _capsule_pointer(capsule, name)
     if name == b"dltensor_versioned":
@@ -105,7 +105,7 @@ def _tensor(capsule: object) -> tuple[_DLTensor, bool]:
         if managed.major != 1:
             raise DTypeError(f"a DLPack capsule of version {managed.major}; 1 is known", do="pass a NumPy array")
         return managed.tensor, not managed.flags & _READ_ONLY
-    return _DLTensor.from_address(pointer), True
+    return DLTensor.from_address(pointer), True
 
 
 # Prototypes of our own: the attributes of ctypes.pythonapi are shared with every other user of ctypes.

@@ -95,3 +95,20 @@ def test_transposed_arrays_give_transposed_results_on_the_stream_of_the_moment(f
     np.testing.assert_array_equal(y.host, kernel(x.T, 0.5))
     assert fake_cuda.launches()[-1].endswith("stream 0x2")
     assert not fake_cuda.faults, fake_cuda.faults
+
+
+def test_one_number_and_no_events(fake_cuda, cupy):
+    kernel, values = ac.compile("swish"), RANDOM.standard_normal((40, 3)).astype(np.float32)
+    x = put(values)
+    y = kernel(x)
+    assert type(y) is Arrays
+    np.testing.assert_array_equal(y.host, kernel(values))
+    got, wanted = kernel.backward(x, x), kernel.backward(values, values)
+    np.testing.assert_array_equal(got[0].host, wanted[0])
+    assert type(got[1]) is Arrays and got[1].shape == () and got[1].host == wanted[1]
+    assert {line.split("stream ")[1] for line in fake_cuda.launches()} == {"0x21"}
+    assert not any(line.startswith("cuEvent") for line in fake_cuda.log)
+    turned = Arrays((3, 40), np.float32, x.data, (4, 12))
+    y = kernel(turned)
+    assert y.strides == (4, 12)
+    np.testing.assert_array_equal(y.host, kernel(values.T))

@@ -1,4 +1,4 @@
-"""CuPy's and Numba's arrays, by stand-ins with the few parts of them that kernels use; torch's cost of a call."""
+"""Numba's arrays, by a stand-in with the few parts of them that kernels use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Block:
 
 
 class Array:
-    """What CuPy's ndarray and Numba's DeviceNDArray have in common."""
+    """What kernels use of a DeviceNDArray."""
 
     def __init__(self, shape, dtype, block=None, strides=None):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
@@ -42,23 +42,6 @@ class Array:
                 "data": (self.data.ptr, False), "stream": None}  # fmt: skip
 
 
-def of_values(kind, values):
-    made = kind(values.shape, values.dtype)
-    made.host()[...] = values
-    return made
-
-
-@pytest.fixture
-def cupy(fake_cuda, monkeypatch):
-    module = types.ModuleType("cupy")
-    current = types.SimpleNamespace(ptr=0x44)
-    device = lambda ordinal: contextlib.nullcontext()  # noqa: E731
-    module.cuda = types.SimpleNamespace(Device=device, alloc=Block, get_current_stream=lambda ordinal: current)
-    module.ndarray = type("ndarray", (Array,), {"__module__": "cupy", "device": types.SimpleNamespace(id=0)})
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    return module
-
-
 @pytest.fixture
 def numba_cuda(fake_cuda, monkeypatch):
     module = types.ModuleType("numba.cuda")
@@ -73,22 +56,6 @@ def numba_cuda(fake_cuda, monkeypatch):
     module.device_array, module.kind = device_array, kind
     monkeypatch.setitem(sys.modules, "numba.cuda", module)
     return module
-
-
-def test_cupy(fake_cuda, cupy):
-    kernel, values = ac.compile("swish"), np.random.default_rng(1).standard_normal((40, 3)).astype(np.float32)
-    x = of_values(cupy.ndarray, values)
-    y = kernel(x)
-    assert type(y) is cupy.ndarray
-    np.testing.assert_array_equal(y.host(), kernel(values))
-    got, wanted = kernel.backward(x, x), kernel.backward(values, values)
-    np.testing.assert_array_equal(got[0].host(), wanted[0])
-    assert type(got[1]) is cupy.ndarray and got[1].shape == () and got[1].host() == wanted[1]
-    assert {line.split("stream ")[1] for line in fake_cuda.launches()} == {"0x44"}
-    assert not any(line.startswith("cuEvent") for line in fake_cuda.log)  # CuPy's pool knows the stream
-    turned = cupy.ndarray((3, 40), np.float32, x.data, (4, 12))
-    assert kernel(turned).strides == (4, 12)
-    np.testing.assert_array_equal(kernel(turned).host(), kernel(values.T))
 
 
 def test_numba(fake_cuda, numba_cuda):
