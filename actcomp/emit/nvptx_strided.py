@@ -17,7 +17,7 @@ def emit_strided(frame: Frame) -> None:
         count = frame.compute(f"mul i64 {count}, %length{axis}")
 
     def place(element: str) -> dict[int, str]:
-        parts = _parts(frame, element)
+        parts = frame.split(element, [f"%length{axis}" for axis in range(frame.form.axes)])
         addresses = {}
         for operand in (*frame.inputs, *frame.outputs):
             address = operand.address
@@ -31,14 +31,3 @@ def emit_strided(frame: Frame) -> None:
         emit_runs(frame, count, place, is_wide=False)
     else:
         frame.elements("%first", count, place)
-
-
-def _parts(frame: Frame, element: str) -> list[str]:
-    """The element's index along each axis, outermost first."""
-    parts = []
-    for axis in range(frame.form.axes - 1, 0, -1):
-        quotient = frame.compute(f"udiv i64 {element}, %length{axis}")
-        whole = frame.compute(f"mul i64 {quotient}, %length{axis}")
-        parts.append(frame.compute(f"sub i64 {element}, {whole}"))
-        element = quotient
-    return [element, *reversed(parts)]

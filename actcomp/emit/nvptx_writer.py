@@ -36,6 +36,16 @@ class Writer:
         self.line(f"%f{self._count} = {text}")
         return f"%f{self._count}"
 
+    def split(self, index: str, lengths: Sequence[str]) -> list[str]:
+        """The index along each axis, outermost first, of the element with the number in C order; none for no axes."""
+        parts = []
+        for length in reversed(lengths[1:]):
+            quotient = self.compute(f"udiv i64 {index}, {length}")
+            whole = self.compute(f"mul i64 {quotient}, {length}")
+            parts.append(self.compute(f"sub i64 {index}, {whole}"))
+            index = quotient
+        return [index, *reversed(parts)] if lengths else []
+
     def tag(self, word: str) -> str:
         self._count += 1
         return f"{word}{self._count}"

@@ -197,13 +197,7 @@ def reduce(kept: int, dropped: int, dtype: str, target: Target) -> str:
 
 def _address(writer: Writer, base: str, index: str, names: list[str]) -> str:
     """The address of the element with the number in C order of the axes."""
-    for position in range(len(names) - 1, -1, -1):
-        name, part = names[position], index
-        if position:
-            quotient = writer.compute(f"udiv i64 {index}, %length.{name}")
-            whole = writer.compute(f"mul i64 {quotient}, %length.{name}")
-            part = writer.compute(f"sub i64 {index}, {whole}")
-            index = quotient
+    for name, part in zip(names, writer.split(index, [f"%length.{name}" for name in names]), strict=True):
         offset = writer.compute(f"mul i64 {part}, %stride.{name}")
         base = writer.compute(f"getelementptr i8, {GLOBAL} {base}, i64 {offset}")
     return base
