@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.arrays import Array, torch_written
 from ..runtime.launch import plan_of
 from ..runtime.layout import extent
+from ..runtime.recipe import places, starts_of
 from .arrays import torch_stream
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ class CudaRecipe:
     ) -> None:
         """``inputs`` in the order of the call, ``outputs`` in the order of the answer."""
         self.native = native
-        names, answers = list(inputs), list(outputs)
-        self.order = [names.index(operand.name) for operand in native.operands if not operand.is_output]
-        self.answer_order = [answers.index(operand.name) for operand in native.operands if operand.is_output]
+        self.order, self.answer_order = places(native.operands, list(inputs), list(outputs))
         self.outputs = [(a.shape, a.owner.stride(), a.owner.dtype, a.owner.device) for a in outputs.values()]
         operands = [(outputs if operand.is_output else inputs)[operand.name] for operand in native.operands]
         self.shape, self.strides, self.offsets = plan_of(operands, shape, False)
@@ -52,11 +51,8 @@ class CudaRecipe:
         self, arrays: Sequence[Any], results: Sequence[Any], uniforms: Sequence[float], apart: bool = False
     ) -> bool:
         operands = [*(arrays[place] for place in self.order), *(results[place] for place in self.answer_order)]
-        try:
-            starts = [tensor.data_ptr() for tensor in operands]
-        except RuntimeError:  # a transform's wrapper
-            return False
-        if 0 in starts or (apart and not self._are_apart(starts)):
+        starts = starts_of(operands)
+        if starts is None or (apart and not self._are_apart(starts)):
             return False
         if self.moved:
             starts = [start + offset for start, offset in zip(starts, self.offsets, strict=True)]

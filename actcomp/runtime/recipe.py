@@ -17,7 +17,7 @@ from .launch import plan_of
 
 if TYPE_CHECKING:
     from .layout import Shape
-    from .native import Native
+    from .native import Native, Operand
 
 MOST_RECIPES = 256  # of one kernel
 
@@ -42,15 +42,30 @@ def key_of(variant: str, arrays: Sequence[Any]) -> Hashable:
     return tuple(key)
 
 
+def places(
+    operands: Sequence[Operand], inputs: Sequence[str], outputs: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Where a kernel's inputs stand among the arrays of a call, and its outputs among those of the answer."""
+    order = [inputs.index(operand.name) for operand in operands if not operand.is_output]
+    return order, [outputs.index(operand.name) for operand in operands if operand.is_output]
+
+
+def starts_of(tensors: Sequence[Any]) -> list[int] | None:
+    """The addresses of torch tensors; None where one has no memory."""
+    try:
+        starts = [tensor.data_ptr() for tensor in tensors]
+    except RuntimeError:  # a transform's wrapper
+        return None
+    return None if 0 in starts else starts
+
+
 class Recipe:
     """The kernel, where its operands and fresh results lie, and the walk over them."""
 
     def __init__(self, native: Native, inputs: Mapping[str, Array], outputs: Mapping[str, Array], shape: Shape) -> None:
         """``inputs`` in the order of the call, ``outputs`` in the order of the answer."""
         self.native = native
-        names, answers = list(inputs), list(outputs)
-        self.order = [names.index(operand.name) for operand in native.operands if not operand.is_output]
-        self.answer_order = [answers.index(operand.name) for operand in native.operands if operand.is_output]
+        self.order, self.answer_order = places(native.operands, list(inputs), list(outputs))
         self.is_torch = all(array.kind is TORCH for array in inputs.values())
         self.outputs = [
             (array.shape, array.owner.stride() if self.is_torch else array.strides, array.owner.dtype)
@@ -64,15 +79,9 @@ class Recipe:
         empty = empty_tensor if self.is_torch else empty_as
         results = [empty(*output) for output in self.outputs]
         operands = [*(arrays[place] for place in self.order), *(results[place] for place in self.answer_order)]
-        if self.is_torch:
-            try:
-                starts = [tensor.data_ptr() for tensor in operands]
-            except RuntimeError:  # a transform's wrapper
-                return None
-            if 0 in starts:
-                return None
-        else:
-            starts = [address_of(array) for array in operands]
+        starts = starts_of(operands) if self.is_torch else [address_of(array) for array in operands]
+        if starts is None:
+            return None
         addresses = [start + offset for start, offset in zip(starts, self.offsets, strict=True)]
         sums = self.native.run(addresses, self.shape, self.strides, uniforms)
         return results, dict(zip(self.native.sums, sums, strict=True))
